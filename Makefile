@@ -1,0 +1,25 @@
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/ready
+
+.PHONY: run test up check
+
+run: $(READY)  ## the main job on real data, from raw lines to live prices
+	@$(BIN)/pricing run
+
+test: $(READY)
+	@$(BIN)/python -m pytest -m "not slow and not browser"
+
+up: $(READY)  ## servers, worker and deployments; Ctrl-C ends them
+	@$(BIN)/pricing up
+
+check: $(READY)
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
+
+# torch first and alone: asked for beside other packages, pip may choose a build with gigabytes of CUDA.
+$(READY): pyproject.toml infra/constraints.txt
+	@test -d .venv || $(PYTHON) -m venv .venv
+	@echo "installing torch, then the platform's other packages (a few minutes, once)"
+	@$(BIN)/python -c "import torch" 2>/dev/null || $(BIN)/pip install --quiet torch==2.13.0
+	@$(BIN)/pip install --quiet --constraint infra/constraints.txt --editable ".[dev]"
+	@touch $(READY)

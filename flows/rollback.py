@@ -1,0 +1,20 @@
+"""The rollback flow: back to an earlier price book and its champion."""
+
+from prefect import flow
+from pydantic import BaseModel, ConfigDict, Field
+
+from tasks.publish import LiveBook, roll_back
+
+
+class RollbackParameters(BaseModel):
+    """Which book to return to."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    book: int | None = Field(None, ge=1, title="Book", description="A number that `pricing books` lists; empty: the one before.")
+
+
+@flow(name="rollback")
+def rollback(parameters: RollbackParameters) -> LiveBook:
+    """Make an earlier book live again; its prices were kept, so this is a switch and not a copy."""
+    return roll_back(parameters.book)

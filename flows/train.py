@@ -1,0 +1,37 @@
+"""The train flow: from raw data to a registered challenger."""
+
+from prefect import flow
+from pydantic import BaseModel, ConfigDict, Field
+
+from tasks.collect import collect
+from tasks.evaluate import evaluate
+from tasks.extract import extract
+from tasks.fit import Recipe, fit
+from tasks.register import find_registered, register
+from tasks.registry import RegisteredDemand
+from tasks.sources import SourceParameters
+from tasks.validate import validate
+
+
+class TrainParameters(BaseModel):
+    """What to learn from, and how."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    source: SourceParameters = Field(SourceParameters(), title="Source", description="Where the tables come from.")
+    policy: str = Field(
+        "ecommerce", title="Policy", description="A preset's name or the path of a TOML file, registered with the model."
+    )
+    recipe: Recipe = Field(Recipe(), title="Recipe", description="How the demand model is made.")
+
+
+@flow(name="train")
+def train(parameters: TrainParameters) -> RegisteredDemand:
+    """Collect, validate, extract, fit, evaluate and register; the same data and recipe are not fit twice."""
+    snapshot = validate(collect(parameters.source))
+    if known := find_registered(snapshot, parameters.recipe, parameters.policy):
+        return known
+    features = extract(snapshot)
+    trained = fit(features, parameters.recipe)
+    evaluation = evaluate(trained, snapshot.dataset)
+    return register(trained, evaluation, snapshot, parameters.recipe, parameters.policy)

@@ -1,0 +1,58 @@
+"""The certificate of a price book: how each constraint stands and how far its prices are from the best."""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+MAXIMUM_DUALITY_GAP = 1e-4
+
+
+@dataclass(frozen=True)
+class ConstraintState:
+    """One constraint as the prices shown meet it.
+
+    ``slack`` is in the constraint's own unit and negative where it is violated; ``shadow_price`` is what
+    one more unit of the limit is worth, 0 where it does not bind.
+    """
+
+    name: str
+    pool_id: str | None
+    limit: float
+    achieved: float
+    slack: float
+    shadow_price: float
+
+    @property
+    def is_met(self) -> bool:
+        """Whether the limit is kept."""
+        return self.slack >= 0
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """What a price book can be held to.
+
+    ``duality_gap`` bounds the share of the objective that better prices could add under the same
+    constraints, before exploration. ``binding_rules`` counts the rows each guardrail holds; ``refused`` the
+    rows without a price, by reason.
+    """
+
+    constraints: tuple[ConstraintState, ...]
+    objective: float
+    duality_gap: float
+    iterations: int
+    binding_rules: dict[str, int]
+    refused: dict[str, int]
+
+    @property
+    def violated(self) -> tuple[ConstraintState, ...]:
+        """The constraints that the prices do not meet."""
+        return tuple(state for state in self.constraints if not state.is_met)
+
+    @property
+    def is_certified(self) -> bool:
+        """Whether every constraint is met and the gap is at most MAXIMUM_DUALITY_GAP."""
+        return not self.violated and self.duality_gap <= MAXIMUM_DUALITY_GAP
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the certificate as JSON holds it, to be stored with the book."""
+        return asdict(self) | {"is_certified": self.is_certified}

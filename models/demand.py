@@ -1,0 +1,307 @@
+"""The demand model: user, product and context towers that meet in the two numbers of a demand curve."""
+
+import math
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from models.encoding import EncodedDecisions, Encoding, Events, Histories, Products
+from models.features import FeatureGroup, Features
+
+
+@dataclass(frozen=True)
+class DemandConfig:
+    """What a demand model is.
+
+    Args:
+        dimension: width of every vector.
+        heads: attention heads; divides `dimension`.
+        layers: Transformer blocks over a user's events.
+        history_length: last events that are read.
+        dropout: share of activations dropped in training.
+        sensitivity_floor: smallest sensitivity b; above 0, so that demand falls in price for every row.
+
+    """
+
+    dimension: int = 32
+    heads: int = 2
+    layers: int = 2
+    history_length: int = 32
+    dropout: float = 0.1
+    sensitivity_floor: float = 0.05
+
+
+class Response(NamedTuple):
+    """How R decisions respond to price: log-odds of purchase = level + sensitivity * (1 - price ratio).
+
+    `level` is b(v-1), the log-odds at list price. The network predicts it rather than the valuation v = 1 + level/b,
+    because the data fix the level far more tightly than b: with v, every user who buys more would pull on b.
+    `confounding` is the slope on the first stage's residual.
+    """
+
+    level: Tensor
+    sensitivity: Tensor
+    confounding: Tensor
+
+    def log_odds(self, price_ratio: Tensor) -> Tensor:
+        """Log-odds of purchase (R,) at price / list price (R,)."""
+        return self.level + self.sensitivity * (1 - price_ratio)
+
+
+class DemandModel(nn.Module):
+    """P(buy) = sigmoid(level + b (1 - price ratio) + confounding * residual + shift * randomised), b > 0.
+
+    Level and b are the pooled estimates plus biases and a user x product dot product, so that a pair costs one dot
+    product once the towers have run. To read another modality, add its tower and sum its vector into that of the user,
+    the product or the context.
+
+    Shape:
+        decisions: R rows over H histories and P products; any of them may be 0.
+        returns: three (R,).
+    """
+
+    def __init__(self, config: DemandConfig, encoding: Encoding) -> None:
+        super().__init__()
+        width = config.dimension
+        self.sensitivity_floor = config.sensitivity_floor
+        self.items = ItemEmbedding(width, encoding)
+        self.user = UserTower(config, encoding)
+        self.product = ProductTower(config, encoding)
+        self.context = ContextTower(config, encoding)
+        self.user_bias, self.user_query = nn.Linear(width, 2), nn.Linear(width, 2 * width)
+        self.product_bias, self.product_key = nn.Linear(width, 3), nn.Linear(width, 2 * width)
+        self.context_bias = nn.Linear(width, 3)
+        self.register_buffer("pooled", torch.tensor([0.0, 1.0, 0.0]))
+        self.randomised_shift = nn.Parameter(torch.zeros(()))
+        self._start_at_pooled()
+
+    def forward(self, decisions: EncodedDecisions) -> Response:
+        """Return the response of every decision."""
+        user = self.user(decisions.histories, decisions.events, self.items)
+        product = self.product(decisions.products, self.items)
+        masked = decisions.histories.masked[decisions.history]
+        context = self.context(decisions.context, decisions.pair, masked)
+        return self.meet(user, product, context, decisions.history, decisions.product)
+
+    def meet(self, user: Tensor, product: Tensor, context: Tensor, history: Tensor, item: Tensor) -> Response:
+        """Pairs of tower outputs.
+
+        Shape:
+            user (H, D), product (P, D), context (R, D); history, item (R,) point into the first two.
+        """
+        query = self.user_query(user).unflatten(-1, (2, -1))[history]
+        key = self.product_key(product).unflatten(-1, (2, -1))[item]
+        affinity = (query * key).sum(-1) / math.sqrt(key.shape[-1])
+        bias = self.product_bias(product)[item] + self.context_bias(context)
+        score = (bias[:, :2] + self.user_bias(user)[history] + affinity).float()
+        level, sensitivity, confounding = self.pooled
+        # softplus(s + ln(e-1)) is 1 at s = 0: scores are shrunk towards the pooled sensitivity, not towards 0.
+        ratio = functional.softplus(score[:, 1] + math.log(math.e - 1))
+        return Response(
+            level + score[:, 0],
+            self.sensitivity_floor + sensitivity * ratio,
+            confounding + bias[:, 2].float(),
+        )
+
+    @torch.no_grad()
+    def start_from(self, level: float, sensitivity: float, confounding: float, shift: float) -> None:
+        """Set the estimates of the whole population, from which rows then learn to differ."""
+        self.pooled.copy_(torch.tensor([level, sensitivity, confounding]))
+        self.randomised_shift.fill_(shift)
+
+    @torch.no_grad()
+    def adjust(self, sensitivity_scale: float, level: float, confounding: float, shift: float) -> None:
+        """Moves the estimates of the whole population; how rows differ from them stays."""
+        self.pooled.mul_(torch.tensor([1.0, sensitivity_scale, 1.0])).add_(torch.tensor([level, 0.0, confounding]))
+        self.randomised_shift.add_(shift)
+
+    def _start_at_pooled(self) -> None:
+        for head in (self.user_bias, self.product_bias, self.context_bias):
+            nn.init.zeros_(head.weight)
+            nn.init.zeros_(head.bias)
+        nn.init.zeros_(self.product_key.weight)
+        nn.init.zeros_(self.product_key.bias)
+
+
+class ItemEmbedding(nn.Module):
+    """Product and category vectors, shared by a user's events and the products on offer.
+
+    Shape:
+        product, category: int64 of any shape S; returns S + (D,).
+    """
+
+    def __init__(self, width: int, encoding: Encoding) -> None:
+        super().__init__()
+        self.product = _embedding(len(encoding.product_ids), width)
+        self.category = _embedding(len(encoding.categories), width)
+
+    def forward(self, product: Tensor, category: Tensor) -> Tensor:
+        """Return the item vectors."""
+        vectors: Tensor = self.product(product) + self.category(category)
+        return vectors
+
+
+class UserTower(nn.Module):
+    """A Transformer over [user token, last N events]; its output at the user token is the user.
+
+    The user token holds the user's features, so a user without events is a sequence of one. A masked history gives a
+    learned null vector whatever it holds.
+
+    Shape:
+        histories: H; events: E; returns (H, D).
+    """
+
+    def __init__(self, config: DemandConfig, encoding: Encoding) -> None:
+        super().__init__()
+        width = config.dimension
+        self.history_length = config.history_length
+        self.features = FeatureEncoder(encoding.user, width)
+        self.kind = _embedding(len(encoding.kinds), width)
+        self.timing = nn.Linear(2, width)
+        self.norm_events, self.norm_user = nn.LayerNorm(width), nn.LayerNorm(width)
+        self.blocks = nn.ModuleList(TransformerBlock(config) for _ in range(config.layers))
+        self.null = nn.Parameter(torch.zeros(width))
+
+    def forward(self, histories: Histories, events: Events, items: ItemEmbedding) -> Tensor:
+        """Return the user vectors."""
+        sequence, seen = self.read(histories, events, items)
+        for depth, block in enumerate(self.blocks, start=1):
+            # Only the user token leaves the last block, so only it asks there.
+            sequence = block(sequence, seen, queries=1 if depth == len(self.blocks) else None)
+        user = self.norm_user(sequence[:, 0])
+        return torch.where(histories.masked[:, None], self.null.to(user.dtype), user)
+
+    def read(self, histories: Histories, events: Events, items: ItemEmbedding) -> tuple[Tensor, Tensor]:
+        """User token and event vectors (H, 1 + L, D), and which of them are there (H, 1 + L); L <= N."""
+        start = torch.maximum(histories.start, histories.end - self.history_length)
+        longest = int((histories.end - start).max()) if len(start) else 0
+        position = start[:, None] + torch.arange(longest, device=start.device)
+        seen = position < histories.end[:, None]
+        position = position.where(seen, 0)
+        gap = (histories.decided_at[:, None] - events.occurred_at[position]).clamp(min=0) / 1e6
+        timing = torch.stack([(gap.log1p() - 12) / 3, events.dwell[position]], dim=-1)
+        event = items(events.product[position], events.category[position])
+        event = self.norm_events(event + self.kind(events.kind[position]) + self.timing(timing))
+        sequence = torch.cat([self.features(histories.features)[:, None], event], dim=1)
+        return sequence, functional.pad(seen, (1, 0), value=True)
+
+
+class TransformerBlock(nn.Module):
+    """Pre-norm attention and feed-forward (Vaswani et al. 2017; Xiong et al. 2020).
+
+    Shape:
+        tokens (H, T, D), seen (H, T); returns (H, queries or T, D).
+    """
+
+    def __init__(self, config: DemandConfig) -> None:
+        super().__init__()
+        width = config.dimension
+        self.heads, self.dropout = config.heads, config.dropout
+        self.norm = nn.LayerNorm(width)
+        self.query, self.key_value = nn.Linear(width, width), nn.Linear(width, 2 * width)
+        self.output = nn.Linear(width, width)
+        self.feedforward = _mlp(width, config.dropout)
+
+    def forward(self, tokens: Tensor, seen: Tensor, queries: int | None = None) -> Tensor:
+        """Return the tokens after the first `queries` of them (all without it) attended to every token seen."""
+        asking, normed = tokens[:, :queries], self.norm(tokens)
+        query = self._split(self.query(normed[:, :queries]))
+        key, value = map(self._split, self.key_value(normed).chunk(2, dim=-1))
+        dropout = self.dropout if self.training else 0.0
+        mixed = functional.scaled_dot_product_attention(query, key, value, seen[:, None, None], dropout)
+        asking = asking + self.output(mixed.transpose(1, 2).flatten(2))
+        result: Tensor = asking + self.feedforward(asking)
+        return result
+
+    def _split(self, tokens: Tensor) -> Tensor:
+        return tokens.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+
+
+class ProductTower(nn.Module):
+    """Identity, category, brand, list price and attributes of a product as one vector.
+
+    Shape:
+        products: P; returns (P, D).
+    """
+
+    def __init__(self, config: DemandConfig, encoding: Encoding) -> None:
+        super().__init__()
+        self.brand = _embedding(len(encoding.brands), config.dimension)
+        self.features = FeatureEncoder(encoding.product, config.dimension)
+        self.mix = _mlp(config.dimension, config.dropout)
+
+    def forward(self, products: Products, items: ItemEmbedding) -> Tensor:
+        """Return the product vectors."""
+        vector = items(products.product, products.category) + self.brand(products.brand)
+        vector = vector + self.features(products.features)
+        result: Tensor = vector + self.mix(vector)
+        return result
+
+
+class ContextTower(nn.Module):
+    """Market, calendar and context, and the history of this user with this product unless it is masked.
+
+    Shape:
+        context, pair: R; masked (R,); returns (R, D).
+    """
+
+    def __init__(self, config: DemandConfig, encoding: Encoding) -> None:
+        super().__init__()
+        self.context = FeatureEncoder(encoding.context, config.dimension)
+        self.pair = FeatureEncoder(encoding.pair, config.dimension)
+        self.null_pair = nn.Parameter(torch.zeros(config.dimension))
+        self.mix = _mlp(config.dimension, config.dropout)
+
+    def forward(self, context: Features, pair: Features, masked: Tensor) -> Tensor:
+        """Return the context vectors."""
+        known = self.pair(pair)
+        vector = self.context(context) + torch.where(masked[:, None], self.null_pair.to(known.dtype), known)
+        result: Tensor = vector + self.mix(vector)
+        return result
+
+
+class FeatureEncoder(nn.Module):
+    """A piecewise linear map of each of a group's numbers plus the vectors of its texts.
+
+    A place from 0 to 1 becomes `_PIECES` values that fill up one after the other (Gorishniy et al., On Embeddings for
+    Numerical Features in Tabular Deep Learning, 2022), so that a linear map may bend between them.
+
+    Shape:
+        features: R; returns (R, D).
+    """
+
+    def __init__(self, group: FeatureGroup, width: int) -> None:
+        super().__init__()
+        self.numeric = nn.Linear(_PIECES * group.width, width) if group.width else None
+        self.text = nn.Embedding(group.vocabulary_size, width)
+        nn.init.zeros_(self.text.weight)  # a text that training never showed then says nothing
+        self.bias = nn.Parameter(torch.zeros(width))
+
+    def forward(self, features: Features) -> Tensor:
+        """Return the feature vectors."""
+        vector: Tensor = self.bias + self.text(features.codes).sum(1)
+        if self.numeric is None:
+            return vector
+        pieces = torch.arange(_PIECES, device=vector.device)
+        filled = (features.numeric[..., None] * _PIECES - pieces).clamp(0, 1)
+        return vector + self.numeric(filled.flatten(1))
+
+
+_PIECES = 16
+
+
+def _embedding(values: int, width: int) -> nn.Embedding:
+    """Small random vectors; index 0 (missing) and 1 (unknown) start at nothing, which is what they tell."""
+    table = nn.Embedding(values, width)
+    nn.init.normal_(table.weight, std=0.1)
+    nn.init.zeros_(table.weight[:2])
+    return table
+
+
+def _mlp(width: int, dropout: float) -> nn.Sequential:
+    return nn.Sequential(
+        nn.LayerNorm(width), nn.Linear(width, 2 * width), nn.GELU(), nn.Dropout(dropout), nn.Linear(2 * width, width)
+    )

@@ -1,0 +1,277 @@
+"""Decisions as tensors, by statistics that were fit on the training part and travel with the model."""
+
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from models.decisions import (
+    CONTEXT_PREFIXES,
+    PAIR_PREFIXES,
+    PRODUCT_PREFIXES,
+    USER_PREFIXES,
+    Decisions,
+    microseconds,
+)
+from models.features import FeatureGroup, Features, Vocabulary
+
+
+class Events(NamedTuple):
+    """All events in one place (E,); histories point into it."""
+
+    kind: Tensor
+    product: Tensor
+    category: Tensor
+    dwell: Tensor  # log(1 + seconds), 0 where unknown
+    occurred_at: Tensor  # microseconds
+
+    def to(self, device: torch.device) -> "Events":
+        """Return the same events on `device`."""
+        return Events(*(tensor.to(device) for tensor in self))
+
+
+class Histories(NamedTuple):
+    """What is known of a user at a time (H,); decisions of one visit share one."""
+
+    start: Tensor
+    end: Tensor
+    decided_at: Tensor  # microseconds
+    masked: Tensor  # bool: nothing personal may be read
+    features: Features
+
+    def take(self, index: Tensor) -> "Histories":
+        """Return the histories of `index` (N,)."""
+        return Histories(*(tensor[index] for tensor in self[:4]), self.features.take(index))
+
+    def to(self, device: torch.device) -> "Histories":
+        """Return the same histories on `device`."""
+        return Histories(*(tensor.to(device) for tensor in self[:4]), self.features.to(device))
+
+
+class Products(NamedTuple):
+    """Products as they stood at a time (P,)."""
+
+    product: Tensor
+    category: Tensor
+    brand: Tensor
+    features: Features
+
+    def take(self, index: Tensor) -> "Products":
+        """Return the products of `index` (N,)."""
+        return Products(*(tensor[index] for tensor in self[:3]), self.features.take(index))
+
+    def to(self, device: torch.device) -> "Products":
+        """Return the same products on `device`."""
+        return Products(*(tensor.to(device) for tensor in self[:3]), self.features.to(device))
+
+
+@dataclass(frozen=True)
+class EncodedDecisions:
+    """R decisions over H histories and P products, each encoded once however many decisions share it.
+
+    `history` and `product` (R,) point into `histories` and `products`; `context` and `pair` are per decision.
+    """
+
+    events: Events
+    histories: Histories
+    products: Products
+    context: Features
+    pair: Features
+    history: Tensor
+    product: Tensor
+
+    def __len__(self) -> int:
+        return len(self.history)
+
+    def to(self, device: torch.device) -> "EncodedDecisions":
+        """Return the same decisions on `device`."""
+        return EncodedDecisions(
+            self.events.to(device),
+            self.histories.to(device),
+            self.products.to(device),
+            self.context.to(device),
+            self.pair.to(device),
+            self.history.to(device),
+            self.product.to(device),
+        )
+
+    def batch(self, histories: Tensor, rows: Tensor, history: Tensor) -> "EncodedDecisions":
+        """Return some `rows` (N,) over some `histories` (B,), `history` (N,) pointing into the latter."""
+        products, product = self.product[rows].unique(return_inverse=True)
+        return EncodedDecisions(
+            self.events,
+            self.histories.take(histories),
+            self.products.take(products),
+            self.context.take(rows),
+            self.pair.take(rows),
+            history,
+            product,
+        )
+
+    def mask(self, masked: Tensor) -> "EncodedDecisions":
+        """Return the same decisions with the histories of `masked` (H,) hidden as well."""
+        return replace(self, histories=self.histories._replace(masked=self.histories.masked | masked))
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """Vocabularies and feature statistics: fit once, stored with the model, the only way to its tensors."""
+
+    kinds: Vocabulary
+    product_ids: Vocabulary
+    categories: Vocabulary
+    brands: Vocabulary
+    user: FeatureGroup
+    pair: FeatureGroup
+    product: FeatureGroup
+    context: FeatureGroup
+
+    @classmethod
+    def fit(cls, training: Decisions, minimum_count: int = 20) -> Self:
+        """Learns from the training decisions and from the events they had seen, and from nothing else."""
+        frame, events = _with_log_price(training.frame), training.events[_seen(training)]
+        consenting = frame[training.consent]
+
+        def group(rows: pd.DataFrame, prefixes: tuple[str, ...], *extra: str) -> FeatureGroup:
+            return FeatureGroup.fit(rows, [*extra, *training.features(prefixes)], minimum_count)
+
+        def vocabulary(name: str) -> Vocabulary:
+            columns = [part[name] for part in (frame, events) if name in part]
+            return Vocabulary.fit(pd.concat(columns) if columns else pd.Series(dtype="str"), minimum_count)
+
+        return cls(
+            Vocabulary.fit(events["kind"], minimum_count),
+            vocabulary("product_id"),
+            vocabulary("category"),
+            Vocabulary.fit(frame["brand"], minimum_count) if "brand" in frame else Vocabulary(()),
+            group(consenting, USER_PREFIXES),
+            group(consenting, PAIR_PREFIXES),
+            group(frame, PRODUCT_PREFIXES, _LOG_PRICE),
+            group(frame, CONTEXT_PREFIXES),
+        )
+
+    def encode_events(self, events: pd.DataFrame) -> Events:
+        """Tensors of all events; encode them once when many blocks of decisions share them."""
+        dwell = events["dwell_seconds"].to_numpy("float64", na_value=np.nan)
+        return Events(
+            torch.from_numpy(self.kinds.encode(events["kind"])),
+            torch.from_numpy(self.product_ids.encode(events["product_id"])),
+            torch.from_numpy(self.categories.encode(events["category"])),
+            torch.from_numpy(np.nan_to_num(np.log1p(np.maximum(dwell, 0.0))).astype("float32")),
+            torch.from_numpy(microseconds(events["occurred_at"])),
+        )
+
+    def encode(
+        self, decisions: Decisions, *, personal: bool = True, events: Events | None = None
+    ) -> EncodedDecisions:
+        """Tensors of the decisions; without `personal`, and without consent, no personal value enters."""
+        masked = ~decisions.consent if personal else np.ones(len(decisions), dtype=bool)
+        frame = _with_log_price(decisions.frame)
+        histories, history = self._histories(decisions, frame, masked, one=not personal)
+        products, product = self._products(frame)
+        return EncodedDecisions(
+            events or self.encode_events(decisions.events),
+            histories,
+            products,
+            self.context.encode(frame),
+            self.pair.encode(frame, masked),
+            history,
+            product,
+        )
+
+    def flat(self, decisions: Decisions) -> pd.DataFrame:
+        """Return the same knowledge as one plain table for linear models and trees (rows, features).
+
+        Numbers are standardised and NaN where missing or without consent; texts are vocabulary indices, named
+        with the suffix `_code`. The order of a user's events is what a plain table cannot hold.
+        """
+        frame, hidden = _with_log_price(decisions.frame), ~decisions.consent
+        table: dict[str, NDArray[Any]] = {}
+        for name, vocabulary in self._identities.items():
+            table[f"{name}_code"] = vocabulary.encode(frame[name]) if name in frame else np.zeros(len(frame))
+        for group, is_personal in self._groups:
+            numbers, texts = group.numbers(frame), group.texts(frame)
+            if is_personal:
+                numbers[hidden], texts[hidden] = np.nan, 0
+            table |= dict(zip(group.numeric, numbers.T, strict=True))
+            table |= dict(zip((f"{name}_code" for name in group.text), texts.T, strict=True))
+        return pd.DataFrame(table)
+
+    def code_size(self, column: str) -> int:
+        """How many values a `_code` column of `flat` can take."""
+        name = column.removesuffix("_code")
+        texts = self._identities | {name: text for group, _ in self._groups for name, text in group.text.items()}
+        return len(texts[name])
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return a JSON-able form."""
+        vocabularies = {name: list(getattr(self, name).values) for name in _VOCABULARIES}
+        return vocabularies | {name: getattr(self, name).to_dict() for name in _GROUPS}
+
+    @classmethod
+    def from_dict(cls, state: dict[str, Any]) -> Self:
+        """Return the encoding that `to_dict` described."""
+        vocabularies = {name: Vocabulary(tuple(state[name])) for name in _VOCABULARIES}
+        return cls(**vocabularies, **{name: FeatureGroup.from_dict(state[name]) for name in _GROUPS})
+
+    @property
+    def _identities(self) -> dict[str, Vocabulary]:
+        return {"product_id": self.product_ids, "category": self.categories, "brand": self.brands}
+
+    @property
+    def _groups(self) -> list[tuple[FeatureGroup, bool]]:
+        return [(self.user, True), (self.pair, True), (self.product, False), (self.context, False)]
+
+    def _histories(
+        self, decisions: Decisions, frame: pd.DataFrame, masked: NDArray[np.bool_], *, one: bool
+    ) -> tuple[Histories, Tensor]:
+        features = self.user.encode(frame, masked)
+        start, end = (np.where(masked, 0, bound) for bound in decisions.events_window)
+        decided_at = decisions.decided_at
+        # Hidden users look alike, yet stay apart here unless all are hidden, so that training batches mix them.
+        user = np.zeros(len(frame), "int64") if one else pd.factorize(frame["user_id"])[0]
+        visit = np.zeros(len(frame), "int64") if one else decided_at
+        history, first = _distinct([user, visit, start, end], features)
+        bounds = (torch.from_numpy(array[first]) for array in (start, end, decided_at, masked))
+        return Histories(*bounds, features.take(torch.from_numpy(first))), torch.from_numpy(history)
+
+    def _products(self, frame: pd.DataFrame) -> tuple[Products, Tensor]:
+        features = self.product.encode(frame)
+        columns = (
+            vocabulary.encode(frame[name]) if name in frame else np.zeros(len(frame), "int64")
+            for name, vocabulary in self._identities.items()
+        )
+        codes = list(columns)
+        product, first = _distinct(codes, features)
+        identities = (torch.from_numpy(column[first]) for column in codes)
+        return Products(*identities, features.take(torch.from_numpy(first))), torch.from_numpy(product)
+
+
+_LOG_PRICE = "log_list_price"
+_VOCABULARIES = ("kinds", "product_ids", "categories", "brands")
+_GROUPS = ("user", "pair", "product", "context")
+
+
+def _with_log_price(frame: pd.DataFrame) -> pd.DataFrame:
+    return frame.assign(**{_LOG_PRICE: np.log(frame["list_price"].to_numpy("float64"))})
+
+
+def _seen(decisions: Decisions) -> NDArray[np.bool_]:
+    """Events inside the window of at least one consenting decision (E,)."""
+    start, end = (bound[decisions.consent] for bound in decisions.events_window)
+    edges = np.zeros(len(decisions.events) + 1, "int64")
+    np.add.at(edges, start, 1)
+    np.add.at(edges, end, -1)
+    return np.cumsum(edges)[:-1] > 0
+
+
+def _distinct(keys: list[NDArray[np.int64]], features: Features) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Which distinct row each row is (R,), and the first row of each distinct one (D,)."""
+    columns = [*keys, *features.numeric.numpy().T, *features.codes.numpy().T]
+    table = pd.DataFrame(dict(enumerate(columns)))
+    index = table.groupby(list(table.columns), sort=False).ngroup().to_numpy("int64", copy=True)
+    return index, np.unique(index, return_index=True)[1]

@@ -1,0 +1,220 @@
+"""Pricing decisions together: portfolio limits and the parity bound are kept, and a certificate says so."""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import chain
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+
+from models.certificate import Certificate
+from models.demand_curve import DemandCurve
+from models.fairness import price_parity
+from models.guardrails import RULES, Interval, bounds, intersect
+from models.policy import PolicyError, PricingPolicy
+from models.portfolio import Offer, Portfolio, PriceResponse, Solution, solve
+from models.pricing import explored, price_decisions
+from models.pricing_inputs import PricingInputs, read_inputs
+from models.row_prices import RowPrices, best_prices, objectives
+from models.shadow_prices import BookTerms, ChargedObjective, ShadowPrices
+
+FloatArray = NDArray[np.float64]
+Flags = NDArray[np.bool_]
+
+PARITY_BISECTIONS = 12
+
+
+@dataclass(frozen=True)
+class PriceBook:
+    """Prices of decisions priced together (as `models.pricing.price_decisions` gives them) and what holds them.
+
+    ``terms`` price a later decision as the book would have; ``certificate`` is the evidence to publish by.
+    """
+
+    prices: pd.DataFrame
+    terms: BookTerms
+    certificate: Certificate
+
+
+@dataclass(frozen=True)
+class BookRequest:
+    """What a book is priced from: the arguments of `models.pricing.price_decisions`, and the stock left.
+
+    ``decisions`` may have pool_id (none: unlimited) and quantity (units at stake, none: 1) beside the
+    columns pricing needs. ``remaining`` is the units left by pool; a pool it does not name is unlimited,
+    one with none left is sold out. ``group`` is each row's group of users, compared where the policy bounds
+    parity and used for nothing else.
+    """
+
+    decisions: pd.DataFrame
+    curve: DemandCurve
+    uniform_curve: DemandCurve
+    policy: PricingPolicy
+    currency: str
+    live_price: ArrayLike | None = None
+    live_uniform_price: ArrayLike | None = None
+    exploration_period: str | None = None
+    remaining: Mapping[str, float] | None = None
+    group: ArrayLike | None = None
+
+
+def price_book(request: BookRequest) -> PriceBook:
+    """Price every decision so that the expected sales, discounts and revenue of all of them keep the limits.
+
+    Limits hold for the prices shown, rounding and exploration included. A limit that no price inside the
+    guardrails can keep leaves a certificate that is not certified and names it. Where the policy bounds
+    parity, personal prices are kept as near the uniform price as the bound needs, by one band for everyone,
+    so that no user's price depends on the group that user is in. Raises PolicyError where parity is bounded
+    and ``group`` is missing, and the errors of `price_decisions`.
+    """
+    bound = request.policy.fairness.parity_bound
+    book = _priced(request, parity_band=None)
+    if bound is None:
+        return book
+    if request.group is None:
+        raise PolicyError(
+            "fairness.parity_bound is set, but no group of users is known: give group, or unset it"
+        )
+    if _gap(request, book) <= bound:
+        return book
+    return _within_parity(request, book, bound)
+
+
+def _within_parity(request: BookRequest, book: PriceBook, bound: float) -> PriceBook:
+    """Bisect for a wide band around the uniform price whose prices keep the bound."""
+    narrow, wide = 0.0, float(np.nanmax(np.abs(book.prices["price"] / book.prices["uniform_price"] - 1)))
+    best = _priced(request, parity_band=0.0)
+    for _ in range(PARITY_BISECTIONS):
+        middle = (narrow + wide) / 2
+        trial = _priced(request, parity_band=middle)
+        if _gap(request, trial) <= bound:
+            narrow, best = middle, trial
+        else:
+            wide = middle
+    return best
+
+
+def _gap(request: BookRequest, book: PriceBook) -> float:
+    assert request.group is not None  # noqa: S101
+    return price_parity(book.prices, request.decisions["user_id"], request.group).gap
+
+
+def _priced(request: BookRequest, parity_band: float | None) -> PriceBook:
+    market = _Market.read(request, parity_band)
+    response = PriceResponse(market.relaxed, market.admissible)
+    solution = solve(market.portfolio(), response, market.pool_ids)
+    bids = dict(zip(market.pool_ids, solution.multipliers.tolist(), strict=False))
+    discount, volume, revenue = solution.multipliers[len(market.pool_ids) :].tolist()
+    terms = BookTerms(bids, volume, revenue, discount, parity_band)
+    prices = price_decisions(
+        request.decisions,
+        request.curve,
+        request.uniform_curve,
+        request.policy,
+        request.currency,
+        live_price=request.live_price,
+        live_uniform_price=request.live_uniform_price,
+        exploration_period=request.exploration_period,
+        terms=terms,
+    )
+    prices = _withdrawn(prices, market.withdrawn)
+    return PriceBook(prices, terms, _certificate(prices, solution))
+
+
+@dataclass(frozen=True)
+class _Market:
+    """The rows of a request as the portfolio sees them; ``withdrawn`` says why a row is not sold, or None."""
+
+    request: BookRequest
+    given: PricingInputs
+    rows: RowPrices
+    alone: Interval  # of the personal price, before the uniform price bounds it
+    pool_ids: list[str]
+    pool: NDArray[np.int64]
+    remaining: FloatArray
+    quantity: FloatArray
+    withdrawn: NDArray[np.object_]
+    parity_band: float | None
+
+    @classmethod
+    def read(cls, request: BookRequest, parity_band: float | None) -> "_Market":
+        decisions, policy = request.decisions, request.policy
+        live = request.live_price, request.live_uniform_price
+        given = read_inputs(decisions, request.curve, request.uniform_curve, *live, None)
+        rows = best_prices(given, policy, request.currency, ShadowPrices(), parity_band)
+        stock = pd.Series(dict(request.remaining or {}), dtype=np.float64)
+        left = stock[stock > 0]
+        pool_id = decisions.get("pool_id", pd.Series(None, decisions.index, dtype=object))
+        quantity = decisions.get("quantity", pd.Series(1.0, decisions.index)).to_numpy(np.float64)
+        withdrawn = np.full(len(decisions), None, dtype=object)
+        withdrawn[~((quantity > 0) & (quantity < np.inf))] = "invalid_quantity"
+        withdrawn[pool_id.isin(stock.index[~(stock > 0)]).to_numpy()] = "sold_out"
+        return cls(
+            request,
+            given,
+            rows,
+            alone=_alone(given, policy, rows),
+            pool_ids=[str(pool) for pool in left.index],
+            pool=left.index.get_indexer(pd.Index(pool_id)).astype(np.int64),  # −1, NO_POOL, where not found
+            remaining=left.to_numpy(np.float64),
+            quantity=np.where(rows.has_price & pd.isna(withdrawn), quantity, 0.0),
+            withdrawn=withdrawn,
+            parity_band=parity_band,
+        )
+
+    def portfolio(self) -> Portfolio:
+        _, objective = objectives(self.given, self.request.policy)
+        limits = self.request.policy.portfolio.model_dump()
+        return Portfolio(objective, self.quantity, self.pool, self.remaining, **limits)
+
+    def relaxed(self, shadow: ShadowPrices) -> FloatArray:
+        """Return the best real prices; the uniform price moves too where it bounds the personal one."""
+        for_uniform, for_personal = objectives(self.given, self.request.policy)
+        price = np.clip(ChargedObjective(for_personal, shadow).optimum(), self.alone.lower, self.alone.upper)
+        may_exceed, band = self.request.policy.guardrails.above_uniform, self.parity_band
+        if may_exceed and band is None:
+            return price
+        interval = self.rows.uniform.interval
+        uniform = np.clip(ChargedObjective(for_uniform, shadow).optimum(), interval.lower, interval.upper)
+        low, high = (0.0, np.inf) if band is None else (1 - band, 1 + band)
+        bounded = np.clip(price, uniform * low, uniform * (high if may_exceed else min(high, 1.0)))
+        return np.where(self.given.consent, bounded, price)
+
+    def admissible(self, shadow: ShadowPrices) -> Offer:
+        request = self.request
+        rows = best_prices(self.given, request.policy, request.currency, shadow, self.parity_band)
+        shown = explored(request.decisions, self.given, rows, request.policy, request.exploration_period)
+        return Offer(rows.personal.price, rows.personal.interval.grid.price(shown.rung))
+
+
+def _alone(given: PricingInputs, policy: PricingPolicy, rows: RowPrices) -> Interval:
+    amounts = given.list_price, given.unit_cost, given.floor, given.ceiling
+    rules = bounds(policy.guardrails, *amounts, given.live_price)
+    return intersect(rules, len(given), rows.personal.interval.grid)
+
+
+def _withdrawn(prices: pd.DataFrame, withdrawn: NDArray[np.object_]) -> pd.DataFrame:
+    """Refuse the rows that are not sold, whatever their price would have been."""
+    is_withdrawn = pd.notna(withdrawn)
+    if not is_withdrawn.any():
+        return prices
+    amounts = prices.columns.difference(["reasons", "randomised", "refused", "uniform_price"])
+    prices.loc[is_withdrawn, amounts] = np.nan
+    prices.loc[is_withdrawn, "randomised"] = False
+    prices.loc[is_withdrawn, "refused"] = withdrawn[is_withdrawn]
+    prices["reasons"] = prices["reasons"].where(~is_withdrawn, pd.Series([[]] * len(prices), prices.index))
+    return prices
+
+
+def _certificate(prices: pd.DataFrame, solution: Solution) -> Certificate:
+    held = Counter(chain.from_iterable(prices["reasons"]))
+    return Certificate(
+        constraints=solution.states,
+        objective=solution.objective,
+        duality_gap=solution.duality_gap,
+        iterations=solution.iterations,
+        binding_rules={rule: held[rule] for rule in RULES if held[rule]},
+        refused=dict(Counter(prices["refused"].dropna())),
+    )

@@ -1,0 +1,139 @@
+-- The three functions a storefront calls. They run as their owner, with a fixed search_path.
+
+CREATE OR REPLACE FUNCTION pricing.refuse_bad_id(kind text, id text) RETURNS void
+LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog AS $$
+BEGIN
+    IF id IS NULL OR id = '' OR length(id) > 512 THEN
+        RAISE EXCEPTION '% must be a text of 1 to 512 characters; got %', kind,
+            CASE WHEN id IS NULL THEN 'null' ELSE length(id) || ' characters' END
+            USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+END $$;
+
+-- The live price of one product for one user: personal, else uniform, else list. Every answer is logged.
+CREATE OR REPLACE FUNCTION pricing.quote(user_id text, product_id text)
+RETURNS TABLE (price numeric, currency text, uniform_price numeric, list_price numeric, source text,
+               reasons text[], disclosure text, expires_at timestamptz, book_id bigint, quote_id uuid)
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
+#variable_conflict use_column
+DECLARE
+    book pricing.books;
+    personal pricing.personal_prices;
+    uniform pricing.uniform_prices;
+    current_list_price numeric;
+    consent boolean;
+BEGIN
+    PERFORM pricing.refuse_bad_id('user_id', quote.user_id);
+    PERFORM pricing.refuse_bad_id('product_id', quote.product_id);
+    SELECT books.* INTO book FROM pricing.live JOIN pricing.books ON books.book_id = live.book_id;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'no price book is live yet: publish one with `pricing run`'
+            USING ERRCODE = 'no_data_found';
+    END IF;
+
+    SELECT prices.* INTO uniform FROM pricing.uniform_prices AS prices
+    WHERE prices.book_id = book.book_id AND prices.product_id = quote.product_id;
+    IF uniform.product_id IS NULL OR book.expires_at <= now() THEN
+        SELECT products.list_price::numeric INTO current_list_price FROM data.products
+        WHERE products.dataset = book.dataset AND products.product_id = quote.product_id;
+        IF current_list_price IS NULL THEN
+            RAISE EXCEPTION 'product % is unknown in dataset %', quote.product_id, book.dataset
+                USING ERRCODE = 'no_data_found';
+        END IF;
+        reasons := ARRAY[CASE WHEN book.expires_at <= now() THEN 'book_expired' ELSE 'product_not_in_book' END];
+        source := 'list';
+        price := current_list_price;
+        list_price := current_list_price;
+        uniform_price := current_list_price;
+    ELSE
+        list_price := uniform.list_price;
+        uniform_price := uniform.price;
+        -- Somebody no table knows has given no consent.
+        SELECT coalesce(users.personalisation_consent, true) INTO consent FROM data.users
+        WHERE users.dataset = book.dataset AND users.user_id = quote.user_id;
+        IF consent THEN
+            SELECT prices.* INTO personal FROM pricing.personal_prices AS prices
+            WHERE prices.book_id = book.book_id AND prices.user_id = quote.user_id
+              AND prices.product_id = quote.product_id;
+        END IF;
+        IF personal.price IS NOT NULL THEN
+            source := 'personal';
+            price := personal.price;
+            reasons := personal.reasons;
+            disclosure := book.disclosure;
+        ELSE
+            source := 'uniform';
+            price := uniform.price;
+            reasons := uniform.reasons || CASE WHEN consent THEN 'no_personal_price' ELSE 'no_consent' END;
+        END IF;
+    END IF;
+
+    currency := book.currency;
+    expires_at := book.expires_at;
+    book_id := book.book_id;
+    quote_id := gen_random_uuid();
+    INSERT INTO pricing.quotes VALUES (
+        quote_id, clock_timestamp(), quote.user_id, quote.product_id, price, list_price, uniform_price, source, reasons,
+        CASE source WHEN 'personal' THEN personal.lower WHEN 'uniform' THEN uniform.lower END,
+        CASE source WHEN 'personal' THEN personal.upper WHEN 'uniform' THEN uniform.upper END,
+        coalesce(personal.randomised, false), personal.propensity, book.book_id, book.model_version);
+    RETURN NEXT;
+END $$;
+
+-- One event of a user's behaviour, for the next collection.
+CREATE OR REPLACE FUNCTION pricing.record_event(
+    user_id text, kind text, product_id text DEFAULT NULL, category text DEFAULT NULL,
+    dwell_seconds double precision DEFAULT NULL, occurred_at timestamptz DEFAULT now()) RETURNS uuid
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
+DECLARE recorded uuid := gen_random_uuid();
+BEGIN
+    PERFORM pricing.refuse_bad_id('user_id', user_id);
+    PERFORM pricing.refuse_bad_id('kind', kind);
+    IF product_id IS NOT NULL THEN PERFORM pricing.refuse_bad_id('product_id', product_id); END IF;
+    IF category IS NOT NULL THEN PERFORM pricing.refuse_bad_id('category', category); END IF;
+    IF dwell_seconds < 0 OR dwell_seconds >= 'Infinity' THEN
+        RAISE EXCEPTION 'dwell_seconds must be a number of seconds from 0; got %', dwell_seconds
+            USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    INSERT INTO pricing.events VALUES (recorded, user_id, occurred_at, kind, product_id, category, dwell_seconds);
+    RETURN recorded;
+END $$;
+
+-- What became of a quote. Telling the same outcome again changes nothing; another one is refused.
+CREATE OR REPLACE FUNCTION pricing.record_outcome(
+    quote_id uuid, purchased boolean, quantity double precision DEFAULT 1) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
+#variable_conflict use_column
+BEGIN
+    IF purchased IS NULL OR quantity IS NULL OR NOT (quantity > 0 AND quantity < 'Infinity') THEN
+        RAISE EXCEPTION 'an outcome needs purchased (true or false) and a quantity above 0; got %, %',
+            record_outcome.purchased, record_outcome.quantity USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    IF NOT EXISTS (SELECT FROM pricing.quotes WHERE quote_id = record_outcome.quote_id) THEN
+        RAISE EXCEPTION 'quote % is unknown', record_outcome.quote_id USING ERRCODE = 'no_data_found';
+    END IF;
+    INSERT INTO pricing.outcomes (quote_id, purchased, quantity)
+    VALUES (record_outcome.quote_id, record_outcome.purchased, record_outcome.quantity)
+    ON CONFLICT DO NOTHING;
+    IF EXISTS (SELECT FROM pricing.outcomes
+               WHERE quote_id = record_outcome.quote_id
+                 AND (purchased, quantity) IS DISTINCT FROM (record_outcome.purchased, record_outcome.quantity)) THEN
+        RAISE EXCEPTION 'quote % has another outcome already', record_outcome.quote_id
+            USING ERRCODE = 'unique_violation';
+    END IF;
+END $$;
+
+-- Privileges, renewed with every migration: nothing to the public, three functions to the storefront.
+DO $$
+BEGIN
+    REVOKE ALL ON SCHEMA pricing, data, incoming FROM PUBLIC;
+    REVOKE ALL ON ALL FUNCTIONS IN SCHEMA pricing FROM PUBLIC;
+    GRANT USAGE ON SCHEMA pricing TO pricing_storefront;
+    GRANT EXECUTE ON FUNCTION pricing.quote(text, text),
+        pricing.record_event(text, text, text, text, double precision, timestamptz),
+        pricing.record_outcome(uuid, boolean, double precision) TO pricing_storefront;
+    GRANT USAGE, CREATE ON SCHEMA pricing, data, incoming TO pricing_worker;
+    GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA pricing, data, incoming TO pricing_worker;
+    GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA pricing TO pricing_worker;
+    REVOKE UPDATE, DELETE, TRUNCATE ON pricing.ledger FROM pricing_worker;
+END $$;

@@ -1,0 +1,7 @@
+-- Decisions still to be made: the same columns, without an outcome.
+CREATE TEMPORARY TABLE decision ON COMMIT DROP AS
+SELECT offer_id AS decision_id, user_id, product_id, offered_at AS decided_at,
+       list_price, unit_cost, floor, ceiling, quantity, pool_id, attributes,
+       price, purchased, randomised, propensity, weight
+FROM data.offers
+WHERE false

@@ -1,0 +1,7 @@
+-- The logged offers as decisions to extract features for.
+CREATE TEMPORARY TABLE decision ON COMMIT DROP AS
+SELECT offer_id AS decision_id, user_id, product_id, offered_at AS decided_at,
+       list_price, unit_cost, floor, ceiling, quantity, pool_id, attributes,
+       price, purchased, randomised, propensity, weight
+FROM data.offers
+WHERE dataset = %(dataset)s

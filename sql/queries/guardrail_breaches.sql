@@ -1,0 +1,21 @@
+-- Prices of a staged book that break a guardrail of its policy, counted by rule straight from the tables:
+-- an answer that owes nothing to the code that set the prices.
+WITH priced AS (
+    SELECT user_id, product_id, price FROM {personal}
+    UNION ALL
+    SELECT NULL, product_id, price FROM {uniform}
+),
+compared AS (
+    SELECT priced.user_id, priced.price::double precision AS price, uniform.price::double precision AS uniform_price,
+           products.list_price, products.unit_cost, products.floor, products.ceiling
+    FROM priced
+    JOIN {uniform} AS uniform USING (product_id)
+    JOIN data.products ON products.dataset = %(dataset)s AND products.product_id = priced.product_id
+)
+SELECT count(*) AS prices,
+       count(*) FILTER (WHERE price < floor OR price > ceiling) AS bounds,
+       count(*) FILTER (WHERE price < unit_cost * (1 + %(minimum_margin)s) * (1 - 1e-12)) AS minimum_margin,
+       count(*) FILTER (WHERE price > list_price * (1 + %(maximum_markup)s) * (1 + 1e-12)) AS maximum_markup,
+       count(*) FILTER (WHERE price < list_price * (1 - %(maximum_discount)s) * (1 - 1e-12)) AS maximum_discount,
+       count(*) FILTER (WHERE NOT %(above_uniform)s AND price > uniform_price) AS above_uniform
+FROM compared

@@ -1,0 +1,6 @@
+-- The newest book made from the same inputs, if its prices are still there.
+SELECT book_id
+FROM pricing.books
+WHERE inputs_hash = %(inputs_hash)s AND state = 'published'
+ORDER BY book_id DESC
+LIMIT 1

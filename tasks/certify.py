@@ -1,0 +1,102 @@
+"""Certify: check a staged book against its suite and, straight from the tables, against its guardrails."""
+
+import logging
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import pyarrow as pa
+from prefect import task
+from psycopg2 import sql as names
+from psycopg2.extensions import connection as Connection
+
+import sql
+from models.errors import PricingError
+from tasks.book import PRICE_TABLES, StagedBook
+from tasks.database import database_url, read_arrow, read_frame, transaction
+from tasks.price import PricedBook
+from tasks.promote import Promotion
+from tasks.settings import Settings
+
+log = logging.getLogger("pricing.certify")
+
+ROWS_PER_BLOCK = 200_000
+
+
+class UncertifiedBookError(PricingError):
+    """A staged book breaks a rule it should keep; it is not published and the live book stays."""
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """What was checked of a book before it went live; JSON-able.
+
+    `guardrails` counts the prices and the breaches of each rule, `expectations` those of the book's suite,
+    `binding` the prices each reason holds, and `refused` the pairs left without a price, by reason.
+    """
+
+    guardrails: dict[str, int]
+    binding: dict[str, int]
+    refused: dict[str, int]
+    expectations: dict[str, int]
+
+
+@task
+def certify(priced: PricedBook, promotion: Promotion) -> Certificate:
+    """Check every price of a staged book.
+
+    Raises:
+        UncertifiedBookError: a price breaks a guardrail or an expectation; the message names rule and count.
+    """
+    with transaction(database_url(Settings())) as connection:
+        certificate = Certificate(
+            guardrails=_guardrail_breaches(connection, priced.book, promotion),
+            binding=_binding_reasons(connection, priced.book),
+            refused=priced.refused,
+            expectations=_suite_results(connection, priced.book),
+        )
+    checked = certificate.guardrails | certificate.expectations
+    prices = checked.pop("prices")
+    broken = {rule: count for rule, count in checked.items() if count}
+    if broken:
+        raise UncertifiedBookError(f"book {priced.book.book_id} is not published; prices that break a rule: {broken}")
+    log.info("%s prices checked, no breach", f"{prices:,}")
+    return certificate
+
+
+def _guardrail_breaches(connection: Connection, book: StagedBook, promotion: Promotion) -> dict[str, int]:
+    rails = promotion.policy.guardrails
+    limits = {
+        name: getattr(rails, name)
+        for name in ("minimum_margin", "maximum_markup", "maximum_discount", "above_uniform")
+    }
+    counts = read_frame(
+        connection, _of_book(connection, "guardrail_breaches", book), limits | {"dataset": promotion.snapshot.dataset}
+    )
+    return {str(rule): int(count) for rule, count in counts.iloc[0].items()}
+
+
+def _suite_results(connection: Connection, book: StagedBook) -> dict[str, int]:
+    """Rows of the staged personal prices that break each expectation."""
+    from tasks.suites import Suites  # Great Expectations takes seconds to import
+
+    suites = Suites(latest=datetime.now(UTC))
+    columns = names.SQL(", ").join(map(names.Identifier, suites.columns("prices")))
+    query = names.SQL("SELECT {} FROM {}").format(columns, names.Identifier(*book.table("personal_prices")))
+    rows = read_arrow(connection, query.as_string(connection), {})
+    blocks = (
+        pa.Table.from_batches([batch]).to_pandas() for batch in rows.to_batches(max_chunksize=ROWS_PER_BLOCK)
+    )
+    return dict(suites.run("prices", blocks).rules)
+
+
+def _binding_reasons(connection: Connection, book: StagedBook) -> dict[str, int]:
+    counts = read_frame(connection, _of_book(connection, "binding_reasons", book))
+    return dict(zip(counts["reason"], counts["prices"].astype(int).tolist(), strict=True))
+
+
+def _of_book(connection: Connection, query: str, book: StagedBook) -> str:
+    """A named query with {personal} and {uniform} replaced by the staged tables."""
+    tables = {
+        parent.removesuffix("_prices"): names.Identifier(*book.table(parent)) for parent in PRICE_TABLES
+    }
+    return names.SQL(sql.query(query)).format(**tables).as_string(connection)

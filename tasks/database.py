@@ -1,0 +1,154 @@
+"""The platform's database: connections, migrations, and COPY."""
+
+import io
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import pandas as pd
+import psycopg2
+import pyarrow as pa
+import pyarrow.csv
+from psycopg2 import sql as names
+from psycopg2.extensions import connection as Connection
+from sqlalchemy.engine import make_url
+
+import sql
+from models.errors import PricingError
+from tasks.arrow import arrow_array
+from tasks.postgres import ensure_running
+from tasks.settings import Settings
+
+MIGRATION_LOCK = 7_265_001  # any number, the same in every process
+
+ARROW_TYPES = {  # by Postgres type oid
+    16: pa.bool_(),
+    20: pa.int64(),
+    23: pa.int32(),
+    25: pa.string(),
+    701: pa.float64(),
+    1009: pa.string(),  # text[], as Postgres writes it
+    1184: pa.timestamp("us", tz="UTC"),
+    1700: pa.float64(),
+    3802: pa.string(),  # jsonb
+}
+
+
+class DatabaseUnavailableError(PricingError):
+    """The database cannot be reached."""
+
+
+def database_url(settings: Settings) -> str:
+    """The SQLAlchemy URL of the platform's database; starts the embedded Postgres where none is configured."""
+    if settings.database_url is not None:
+        return settings.database_url.get_secret_value()
+    return ensure_running(settings.home)
+
+
+@contextmanager
+def transaction(url: str) -> Iterator[Connection]:
+    """One connection and one transaction: committed at the end, rolled back by any exception."""
+    connection = _connect(url)
+    try:
+        with connection:
+            yield connection
+    finally:
+        connection.close()
+
+
+def _connect(url: str) -> Connection:
+    target = make_url(url).set(drivername="postgresql")
+    try:
+        return psycopg2.connect(target.render_as_string(hide_password=False))
+    except psycopg2.OperationalError as error:
+        shown = target.render_as_string(hide_password=True)
+        raise DatabaseUnavailableError(
+            f"cannot connect to {shown}: {str(error).strip()}. Is it running, and is PRICING_DATABASE_URL right?"
+        ) from error
+
+
+def migrate(url: str) -> list[str]:
+    """Apply the migrations this database lacks and renew its functions; returns the names of those applied."""
+    with transaction(url) as connection, connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [MIGRATION_LOCK])
+        cursor.execute("SET LOCAL client_min_messages = warning")
+        cursor.execute(
+            "CREATE TABLE IF NOT EXISTS public.pricing_migrations"
+            " (name text PRIMARY KEY, applied_at timestamptz NOT NULL DEFAULT now())"
+        )
+        cursor.execute("SELECT name FROM public.pricing_migrations")
+        applied = {name for (name,) in cursor.fetchall()}
+        missing = [(name, text) for name, text in sql.migrations() if name not in applied]
+        for name, text in missing:
+            cursor.execute(text)
+            cursor.execute("INSERT INTO public.pricing_migrations (name) VALUES (%s)", [name])
+        for _, text in sql.functions():
+            cursor.execute(text)
+    return [name for name, _ in missing]
+
+
+def copy_frame(connection: Connection, table: Sequence[str], frame: pd.DataFrame) -> int:
+    """Append a frame to schema.table by COPY, columns matched by name; returns the number of rows.
+
+    Null is an unquoted empty field, so that an empty text stays an empty text.
+    """
+    if frame.empty:
+        return 0
+    arrow = pa.table({name: arrow_array(frame[name]) for name in frame.columns})
+    buffer = io.BytesIO()
+    pyarrow.csv.write_csv(arrow, buffer, pyarrow.csv.WriteOptions(include_header=False))
+    buffer.seek(0)
+    statement = names.SQL("COPY {} ({}) FROM STDIN (FORMAT csv)").format(
+        names.Identifier(*table), names.SQL(", ").join(map(names.Identifier, frame.columns))
+    )
+    with connection.cursor() as cursor:
+        cursor.copy_expert(statement, buffer)
+    return len(frame)
+
+
+def read_frames(
+    connection: Connection, text: str, parameters: dict[str, object], block_rows: int
+) -> Iterator[pd.DataFrame]:
+    """The rows of a query in blocks of bounded memory, through a server-side cursor."""
+    with connection.cursor(name="pricing_blocks") as cursor:
+        cursor.itersize = block_rows
+        cursor.execute(text, parameters)
+        while rows := cursor.fetchmany(block_rows):
+            yield pd.DataFrame(rows, columns=[column.name for column in cursor.description or ()])
+
+
+def read_frame(connection: Connection, text: str, parameters: dict[str, object] | None = None) -> pd.DataFrame:
+    """The rows of a query whole; for results known to be small."""
+    with connection.cursor() as cursor:
+        cursor.execute(text, parameters)
+        return pd.DataFrame(cursor.fetchall(), columns=[column.name for column in cursor.description or ()])
+
+
+def read_arrow(connection: Connection, text: str, parameters: dict[str, object]) -> pa.Table:
+    """The rows of a query as Arrow, by COPY: several times faster and smaller than rows of Python objects.
+
+    Raises:
+        KeyError: a column has a type that ARROW_TYPES does not list.
+    """
+    with connection.cursor() as cursor:
+        bound = cursor.mogrify(text, parameters).decode()
+        cursor.execute(f"SELECT * FROM ({bound}) AS rows LIMIT 0")  # noqa: S608 - text is ours, parameters are bound
+        types = {column.name: ARROW_TYPES[column.type_code] for column in cursor.description or ()}
+        buffer = io.BytesIO()
+        cursor.execute("SET LOCAL TimeZone = 'UTC'")
+        cursor.copy_expert(f"COPY ({bound}) TO STDOUT (FORMAT csv)", buffer)
+    if not buffer.tell():
+        return pa.schema(list(types.items())).empty_table()
+    buffer.seek(0)
+    return pyarrow.csv.read_csv(
+        buffer,
+        pyarrow.csv.ReadOptions(column_names=list(types)),
+        pyarrow.csv.ParseOptions(newlines_in_values=True),
+        pyarrow.csv.ConvertOptions(
+            column_types=types,
+            null_values=[""],
+            true_values=["t"],
+            false_values=["f"],
+            strings_can_be_null=True,
+            quoted_strings_can_be_null=False,
+        ),
+    )

@@ -1,0 +1,58 @@
+"""Point-in-time features: what Postgres knew of each decision's user, product and market before it was made."""
+
+import json
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
+from psycopg2.extensions import connection as Connection
+
+import sql
+from models.decisions import EVENT_COLUMNS, Decisions
+from tasks.database import read_arrow, read_frame
+
+ATTRIBUTES: dict[str, Callable[[str], str]] = {
+    "user_attributes": "user_{}".format,
+    "product_attributes": "product_{}".format,
+    "context_attributes": str,
+    "market_attributes": lambda name: name if name.startswith("instrument_") else f"market_{name}",
+}
+
+
+def read_decisions(connection: Connection, dataset: str) -> Decisions:
+    """The rows of the temporary table `decision` with their features, and the events of their users.
+
+    Batch extraction, pricing and batch quotes all fill `decision` and call this, so a model meets
+    the same features wherever it is asked. Rows whose product is unknown are left out.
+    """
+    parameters: dict[str, object] = {"dataset": dataset}
+    frame = read_arrow(connection, sql.query("features"), parameters).to_pandas()
+    events = read_arrow(connection, sql.query("histories"), parameters).to_pandas()
+    frame = _locate_histories(frame, events["user_id"])
+    for column, rename in ATTRIBUTES.items():
+        frame = pd.concat([frame.drop(columns=column), _expand(frame[column], rename)], axis=1)
+    return Decisions(frame, events[list(EVENT_COLUMNS)])
+
+
+def live_prices(connection: Connection, dataset: str, decisions: Decisions) -> pd.DataFrame:
+    """The live price and uniform_price of each decision's user and product (rows, 2), NaN where there is none."""
+    live = read_frame(connection, sql.query("live_prices_of_decisions"), {"dataset": dataset})
+    return live.set_index("decision_id").astype("float64").reindex(decisions.frame["decision_id"])
+
+
+def _locate_histories(frame: pd.DataFrame, event_users: pd.Series) -> pd.DataFrame:
+    """Turn the number of events seen into offsets: a user's events lie together, in time order."""
+    codes, users = pd.factorize(event_users)
+    starts = np.searchsorted(codes, np.arange(len(users)))
+    position = users.get_indexer(frame["user_id"])
+    start = np.append(starts, 0)[position]  # -1, a user without events, reads the appended 0
+    seen = frame["events_seen"].to_numpy("int64")
+    return frame.drop(columns="events_seen").assign(events_start=start, events_end=start + seen)
+
+
+def _expand(attributes: pd.Series, rename: Callable[[str], str]) -> pd.DataFrame:
+    """One column an attribute; each distinct JSON text is parsed once."""
+    codes, distinct = pd.factorize(attributes)
+    parsed = pd.DataFrame([json.loads(text) for text in distinct])
+    parsed.loc[len(parsed)] = None  # what code -1, no attributes, reads
+    return parsed.iloc[codes].set_axis(attributes.index).rename(columns=rename)

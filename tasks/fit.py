@@ -1,0 +1,101 @@
+"""Fit: the demand model of a snapshot, on the machine's best device."""
+
+import hashlib
+import json
+import logging
+from dataclasses import dataclass
+from importlib.resources import files
+from time import perf_counter
+
+import torch
+from prefect import task
+from pydantic import BaseModel, ConfigDict, Field
+
+from models.decisions import Split, split_by_time
+from models.demand import DemandConfig
+from models.fitted import FitReport, FittedDemand, fit_demand
+from models.training import TrainingConfig
+from tasks.extract import FeatureSet
+from tasks.snapshots import Snapshot
+
+log = logging.getLogger("pricing.fit")
+
+
+class Recipe(BaseModel):
+    """How a demand model is made from a snapshot's features."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    holdout_days: float = Field(28, gt=0, title="Held-out days", description="The last days, kept for evaluation.")
+    validation_days: float = Field(
+        14, gt=0, title="Validation days", description="The days before the held-out ones; they stop the training."
+    )
+    demand: DemandConfig = Field(DemandConfig(), title="Demand model")
+    training: TrainingConfig = Field(TrainingConfig(), title="Training")
+
+    def inputs_hash(self, snapshot: Snapshot) -> str:
+        """Equal where training would give an equal model: same data, same recipe, same model code."""
+        digest = hashlib.sha256(f"{snapshot.snapshot_id}{self.model_dump_json()}".encode())
+        for source in sorted(files("models").iterdir(), key=lambda path: path.name):
+            if source.name.endswith(".py"):
+                digest.update(source.read_bytes())
+        return digest.hexdigest()[:32]
+
+
+@dataclass(frozen=True)
+class TrainedDemand:
+    """A fitted model, the offers it was fit and is to be judged on, and how the fit went."""
+
+    fitted: FittedDemand
+    split: Split
+    report: FitReport
+    seconds: float
+
+    def parameters(self, recipe: Recipe) -> dict[str, str | int | float]:
+        """What the registry lists as the run's parameters."""
+        parts = {f"{part}_offers": len(offers) for part, offers in self.split._asdict().items()}
+        stage = self.report.first_stage
+        identification = {
+            "first_stage": stage.reason or f"partial R² {stage.partial_r2:.4f}, F {stage.f:.1f}",
+            "recalibration": self.fitted.recalibration.method,
+        }
+        return parts | identification | _flat(json.loads(recipe.model_dump_json()))
+
+
+@task
+def fit(features: FeatureSet, recipe: Recipe) -> TrainedDemand:
+    """Fit the demand model on the training part of a snapshot, stopping early on its validation part.
+
+    Raises:
+        EmptySplitError: the offers are too few or too bunched in time to be split.
+        TrainingError: the offers hold one outcome only, or the loss is not finite.
+    """
+    started = perf_counter()
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    split = split_by_time(features.read(), recipe.holdout_days, recipe.validation_days)
+    log.info(
+        "training on %s offers, stopping early on %s, holding out %s; on %s",
+        *(f"{len(part):,}" for part in split), device.type,
+    )  # fmt: skip
+    fitted, report = fit_demand(
+        split.train, split.validation, recipe.demand, recipe.training, device, _log_epoch
+    )
+    seconds = perf_counter() - started
+    log.info("fitted in %.0f s; kept epoch %d", seconds, report.training.best_epoch)
+    if report.first_stage.reason:
+        log.info("no control function: %s", report.first_stage.reason)
+    return TrainedDemand(fitted, split, report, seconds)
+
+
+def _log_epoch(epoch: int, training_loss: float, validation_loss: float) -> None:
+    log.info("epoch %d: log loss %.5f in training, %.5f in validation", epoch, training_loss, validation_loss)
+
+
+def _flat(settings: dict[str, object], prefix: str = "") -> dict[str, str | int | float]:
+    flat: dict[str, str | int | float] = {}
+    for name, value in settings.items():
+        if isinstance(value, dict):
+            flat |= _flat(value, f"{prefix}{name}.")
+        else:
+            flat[f"{prefix}{name}"] = value if isinstance(value, int | float) else str(value)
+    return flat

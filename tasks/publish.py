@@ -1,0 +1,163 @@
+"""Publish and roll back: which book is live changes in one transaction, together with its ledger entry."""
+
+import json
+import logging
+from dataclasses import asdict, dataclass
+from datetime import timedelta
+
+import psycopg2.errors
+from prefect import task
+from psycopg2 import sql as names
+from psycopg2.extensions import connection as Connection
+
+import sql
+from models.errors import PricingError
+from tasks.book import PRICE_TABLES, StagedBook, discard_book
+from tasks.certify import Certificate
+from tasks.database import database_url, read_frame, transaction
+from tasks.price import PricedBook
+from tasks.promote import Promotion
+from tasks.registry import CHAMPION, VersionNotFoundError, set_alias, version_of
+from tasks.settings import Settings
+
+log = logging.getLogger("pricing.publish")
+
+BOOK_LIFETIME = timedelta(days=7)  # an older book's personal prices are no longer quoted
+BOOKS_KEPT = 10  # for rollback, beside the live one and the one before it
+
+
+class RollbackError(PricingError):
+    """There is no earlier book to return to."""
+
+
+@dataclass(frozen=True)
+class LiveBook:
+    """The book a storefront reads now."""
+
+    book_id: int
+    model_version: int
+
+
+@task
+def publish(priced: PricedBook, certificate: Certificate) -> LiveBook:
+    """Make a certified book live: partitions, pointer and ledger in one transaction, then the champion alias."""
+    url = database_url(Settings())
+    with transaction(url) as connection:
+        _attach(connection, priced, certificate)
+        live = _make_live(connection, priced.book.book_id, "publish")
+    align_champion(live)
+    log.info("book %d is live, from model version %d", live.book_id, live.model_version)
+    _drop_old_books(url)
+    return live
+
+
+@task
+def roll_back(book_id: int | None) -> LiveBook:
+    """Return to an earlier book, by default the one before the live one, and to its champion.
+
+    Raises:
+        RollbackError: no such book has prices to return to.
+    """
+    url = database_url(Settings())
+    with transaction(url) as connection:
+        chosen = _previous_book(connection) if book_id is None else book_id
+        try:
+            live = _make_live(connection, chosen, "rollback")
+        except psycopg2.errors.InvalidParameterValue as error:
+            raise RollbackError(str(error.diag.message_primary)) from error
+    align_champion(live)
+    log.info("book %d is live again, from model version %d", live.book_id, live.model_version)
+    return live
+
+
+def live_book(url: str) -> LiveBook | None:
+    """The book that is live now, if any."""
+    with transaction(url) as connection:
+        return _live_book(connection)
+
+
+def already_live(promotion: Promotion) -> LiveBook | None:
+    """The live book, where a book from the same inputs was published before: then there is nothing to publish.
+
+    Such a book that was rolled back since stays so; returning to it is a person's decision.
+    """
+    url = database_url(Settings())
+    with transaction(url) as connection:
+        found = read_frame(connection, sql.query("published_book"), {"inputs_hash": promotion.inputs_hash})
+        live = _live_book(connection)
+    if found.empty or live is None:
+        return None
+    book_id = int(found.iloc[0, 0])
+    if book_id == live.book_id:
+        log.info("book %d is live and made from the same inputs; nothing to publish", book_id)
+    else:
+        log.warning("book %d has the same inputs but is not live; `pricing rollback %d` returns to it", book_id, book_id)
+    align_champion(live)
+    return live
+
+
+def align_champion(live: LiveBook) -> None:
+    """Point MLflow's champion alias at the live book's model.
+
+    The database decides what is live; where a run died between its commit and the alias, this mends it.
+    """
+    if _champion_version() != live.model_version:
+        set_alias(CHAMPION, live.model_version)
+
+
+def _champion_version() -> int | None:
+    try:
+        return version_of(CHAMPION).version
+    except VersionNotFoundError:
+        return None
+
+
+def _attach(connection: Connection, priced: PricedBook, certificate: Certificate) -> None:
+    book = priced.book
+    with connection.cursor() as cursor:
+        for parent in PRICE_TABLES:
+            cursor.execute(
+                names.SQL("ALTER TABLE {} ATTACH PARTITION {} FOR VALUES IN ({})").format(
+                    names.Identifier("pricing", parent),
+                    names.Identifier(*book.table(parent)),
+                    names.Literal(book.book_id),
+                )
+            )
+        cursor.execute(
+            sql.query("publish_book"),
+            {
+                "book_id": book.book_id,
+                "lifetime": BOOK_LIFETIME,
+                "personal_rows": priced.personal_rows,
+                "uniform_rows": priced.uniform_rows,
+                "certificate": json.dumps(asdict(certificate)),
+            },
+        )
+
+
+def _make_live(connection: Connection, book_id: int, action: str) -> LiveBook:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pricing.make_live(%s, %s)", [book_id, action])
+    live = _live_book(connection)
+    assert live is not None  # noqa: S101 - make_live raises where it does not leave a live book
+    return live
+
+
+def _live_book(connection: Connection) -> LiveBook | None:
+    found = read_frame(connection, sql.query("live_book"))
+    return None if found.empty else LiveBook(*found.iloc[0].astype(int).tolist())
+
+
+def _previous_book(connection: Connection) -> int:
+    found = read_frame(connection, "SELECT previous_book_id FROM pricing.live WHERE previous_book_id IS NOT NULL")
+    if found.empty:
+        raise RollbackError("there is no book before the live one; `pricing books` lists what there is")
+    return int(found.iloc[0, 0])
+
+
+def _drop_old_books(url: str) -> None:
+    with transaction(url) as connection:
+        old = read_frame(connection, sql.query("books_to_drop"), {"kept": BOOKS_KEPT})
+    for book_id in old["book_id"]:
+        discard_book(url, StagedBook(int(book_id)))
+        log.info("dropped the prices of book %d; its history stays", book_id)

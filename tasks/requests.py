@@ -1,0 +1,117 @@
+"""Prices for a table of requests, from a model and a policy: batch quotes, what-ifs, and the served model."""
+
+import json
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet
+from psycopg2.extensions import connection as Connection
+
+import sql
+from models.errors import PricingError
+from models.fitted import FittedDemand
+from models.policy import PricingPolicy
+from models.pricing import price_decisions
+from tasks.conformity import conform
+from tasks.contract import REQUESTS
+from tasks.database import copy_frame, database_url, read_frame, transaction
+from tasks.features import live_prices, read_decisions
+from tasks.publish import live_book
+from tasks.registry import version_of
+from tasks.settings import Settings
+
+OUTPUT_COLUMNS = [
+    "request_id", "price", "uniform_price", "purchase_probability", "elasticity", "lower", "upper", "reasons",
+    "book_id", "model_version",
+]  # fmt: skip
+
+
+class RequestError(PricingError):
+    """A table of requests cannot be priced."""
+
+
+def quote_requests(requests: Path, out: Path) -> int:
+    """Price a CSV or Parquet file of requests under the live book's model and policy; returns the number of rows.
+
+    Raises:
+        RequestError: no book is live, the file's type is unknown, or a product is.
+        ContractError: the file does not hold the requests of the data contract.
+    """
+    for path in (requests, out):
+        if path.suffix not in {".csv", ".parquet"}:
+            raise RequestError(f"{path}: requests are read from and written to .csv or .parquet")
+    settings = Settings()
+    url = database_url(settings)
+    live = live_book(url)
+    if live is None:
+        raise RequestError("no price book is live yet; publish one with `pricing run`")
+    demand = version_of(str(live.model_version)).demand()
+    with transaction(url) as connection:
+        book = read_frame(connection, sql.query("book_terms"), {"book_id": live.book_id}).iloc[0]
+        policy = PricingPolicy.from_mapping(book["policy"], origin=f"book {live.book_id}")
+        frame = read_requests(requests)
+        prices = price_requests(connection, frame, str(requests), demand, policy, book["dataset"], book["currency"])
+    prices = prices.assign(book_id=live.book_id, model_version=live.model_version)[OUTPUT_COLUMNS]
+    if out.suffix == ".csv":
+        prices.assign(reasons=prices["reasons"].map(json.dumps)).to_csv(out, index=False)
+    else:
+        prices.to_parquet(out, index=False)
+    return len(prices)
+
+
+def price_requests(
+    connection: Connection,
+    requests: pd.DataFrame,
+    origin: str,
+    demand: FittedDemand,
+    policy: PricingPolicy,
+    dataset: str,
+    currency: str,
+) -> pd.DataFrame:
+    """One row a request, in order: its prices, never explored. A refused request has no price and its reason.
+
+    Raises:
+        RequestError: a product is unknown in the dataset.
+        ContractError: the requests break the data contract.
+    """
+    rows = conform(requests, REQUESTS, origin, first_row=1)
+    _decide(connection, rows)
+    _refuse_unknown_products(connection, dataset, origin)
+    decisions = read_decisions(connection, dataset)
+    live = live_prices(connection, dataset, decisions)
+    prices = price_decisions(
+        decisions.frame, demand.curve(decisions), demand.curve(decisions, personal=False), policy, currency,
+        live_price=live["price"], live_uniform_price=live["uniform_price"],
+    )  # fmt: skip
+    prices["reasons"] = [
+        reasons if refused is None else [refused]
+        for reasons, refused in zip(prices["reasons"], prices["refused"], strict=True)
+    ]
+    prices.insert(0, "request_id", decisions.frame["decision_id"])
+    return prices.set_index("request_id", drop=False).loc[rows["request_id"]].reset_index(drop=True)
+
+
+def read_requests(path: Path) -> pd.DataFrame:
+    """The file's rows as they stand."""
+    if path.suffix == ".parquet":
+        return pd.read_parquet(path)
+    return pd.read_csv(path, dtype="str", keep_default_na=False, na_values=[""])
+
+
+def _decide(connection: Connection, rows: pd.DataFrame) -> None:
+    names = {"request_id": "decision_id", "requested_at": "decided_at"}
+    with connection.cursor() as cursor:
+        cursor.execute(sql.query("decisions_empty"))
+    copy_frame(connection, ["decision"], rows.rename(columns=names).drop(columns=["origin", "row_number"], errors="ignore"))
+
+
+def _refuse_unknown_products(connection: Connection, dataset: str, origin: str) -> None:
+    unknown = read_frame(connection, sql.query("unknown_products"), {"dataset": dataset})
+    if len(unknown):
+        shown = ", ".join(unknown["product_id"].head(3))
+        raise RequestError(
+            f"{origin}: {len(unknown)} products are unknown in dataset {dataset} (first: {shown}); "
+            "collect them first, or leave those requests out"
+        )

@@ -1,0 +1,40 @@
+"""The demand model as MLflow serves it: a table of requests in, prices under its policy out.
+
+MLflow keeps this file beside the weights and runs it to load a version; nothing is pickled. Features are
+read from the platform's database, so a request needs ids and a time only.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from mlflow.models import set_model
+from mlflow.pyfunc import PythonModel, PythonModelContext
+
+from tasks.database import database_url, transaction
+from tasks.model_store import load_demand, load_policy
+from tasks.requests import price_requests
+from tasks.settings import Settings
+
+
+class DemandPricer(PythonModel):  # type: ignore[misc]
+    """Prices requests with the model, policy and dataset it was registered with."""
+
+    def load_context(self, context: PythonModelContext) -> None:
+        """Load the model's files."""
+        folder = Path(context.artifacts["demand"])
+        self.demand, self.policy = load_demand(folder), load_policy(folder)
+        self.terms = context.model_config
+
+    def predict(
+        self, context: PythonModelContext, model_input: pd.DataFrame, params: dict[str, Any] | None = None
+    ) -> pd.DataFrame:
+        """One row a request: price, uniform_price, purchase_probability, elasticity, lower, upper, reasons."""
+        with transaction(database_url(Settings())) as connection:
+            return price_requests(
+                connection, model_input, "the request", self.demand, self.policy,
+                self.terms["dataset"], self.terms["currency"],
+            )  # fmt: skip
+
+
+set_model(DemandPricer())

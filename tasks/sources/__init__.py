@@ -1,0 +1,138 @@
+"""Where data comes from: one small protocol, one file per kind of place."""
+
+import os
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Literal, Protocol, Self
+
+import pandas as pd
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
+
+from models.errors import PricingError
+from tasks.settings import Settings
+
+NO_CURRENCY = "XXX"  # ISO 4217 for "no currency is involved"
+
+
+class SourceError(PricingError):
+    """A source cannot be opened as it was asked for."""
+
+
+class Source(Protocol):
+    """A dataset's tables of the data contract, read in blocks of bounded memory.
+
+    ``name`` tells this dataset from every other and holds no secret; ``currency`` is an ISO 4217 code.
+    """
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def currency(self) -> str: ...
+
+    def fingerprint(self) -> str | None:
+        """A hash of the content, so that an unchanged source is not read again; None where it costs as much to find."""
+        ...
+
+    def tables(self) -> frozenset[str]:
+        """Names of the contract's tables that are there."""
+        ...
+
+    def origin(self, table: str) -> str:
+        """What a person calls the place a table comes from: a file, or a table of a database."""
+        ...
+
+    def batches(self, table: str, since: datetime | None = None) -> Iterator[pd.DataFrame]:
+        """The table's rows as the source has them; a source may leave out rows older than ``since``."""
+        ...
+
+
+class SourceParameters(BaseModel):
+    """Which dataset to collect, as the form of the Prefect UI asks for it. It holds no secret."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    kind: Literal["tafeng", "files", "database"] = Field(
+        default="tafeng",
+        description="tafeng: a real supermarket's four months. files: a folder of Parquet or CSV. database: tables or views.",
+    )
+    path: Path | None = Field(
+        default=None, description="files: the folder with users.parquet or users.csv and so on."
+    )
+    url: str | None = Field(
+        default=None,
+        description="database: SQLAlchemy URL without a password. One with a password belongs into the environment "
+        "variable PRICING_SOURCE_URL, which is read where this is empty.",
+    )
+    currency: str | None = Field(
+        default=None, pattern="^[A-Z]{3}$", description="ISO 4217 code of the dataset's money, such as EUR."
+    )
+
+    @field_validator("url")
+    @classmethod
+    def _holds_no_password(cls, url: str | None) -> str | None:
+        try:
+            password = make_url(url).password if url else None
+        except (ArgumentError, ValueError):
+            raise ValueError(
+                "expected a SQLAlchemy URL such as postgresql://USER@HOST:PORT/DATABASE"
+            ) from None
+        if password:
+            raise ValueError("a URL with a password belongs into the environment variable PRICING_SOURCE_URL")
+        return url
+
+    @model_validator(mode="after")
+    def _has_a_place(self) -> Self:
+        if self.kind == "files" and self.path is None:
+            raise ValueError("files need a path: the folder that holds them")
+        return self
+
+
+def source_parameters(
+    kind: str, path: Path | None, url: str | None, currency: str | None
+) -> SourceParameters:
+    """What a person asked for on the command line, checked; a URL goes into this process's environment, as it may hold a password.
+
+    Raises:
+        SourceError: what was asked for is not enough, or not understood.
+    """
+    if url is not None:
+        os.environ["PRICING_SOURCE_URL"] = url
+    try:
+        return SourceParameters.model_validate({"kind": kind, "path": path, "currency": currency})
+    except ValidationError as error:
+        found = [
+            f"{'.'.join(map(str, item['loc'])) or 'source'}: {item['msg'].removeprefix('Value error, ')}"
+            for item in error.errors()
+        ]
+        raise SourceError("; ".join(found)) from None
+
+
+def open_source(parameters: SourceParameters, settings: Settings) -> Source:
+    """The source these parameters ask for; nothing is read yet.
+
+    Raises:
+        SourceError: there is no folder at the path, no URL, or the URL cannot be understood.
+    """
+    if parameters.kind == "files":
+        from tasks.sources.files import FilesSource
+
+        assert parameters.path is not None  # noqa: S101  the parameters' own validation
+        return FilesSource(parameters.path.expanduser().resolve(), parameters.currency or NO_CURRENCY)
+    if parameters.kind == "database":
+        from tasks.sources.database import DatabaseSource
+
+        url = parameters.url or (settings.source_url.get_secret_value() if settings.source_url else None)
+        if url is None:
+            raise SourceError("no database to collect from: set PRICING_SOURCE_URL to its SQLAlchemy URL")
+        return DatabaseSource.at(url, parameters.currency or NO_CURRENCY)
+    from tasks.sources.tafeng import TaFeng
+
+    if parameters.currency not in (None, TaFeng.currency):
+        raise SourceError(
+            f"the Ta Feng data is in {TaFeng.currency}, not {parameters.currency}: leave the currency out"
+        )
+    return TaFeng(settings.home / "cache")
