@@ -7,9 +7,7 @@ SUITE = ExpectationSuite(
     name="inventory",
     meta={"failing_share_limit": 0.1},
     expectations=[
-        expect.ExpectColumnValuesToBeBetween(
-            column="capacity", min_value=0, description="capacity is not below 0"
-        ),
+        expect.ExpectColumnValuesToBeBetween(column="capacity", min_value=0, description="capacity is not below 0"),
         expect.ExpectColumnPairValuesAToBeGreaterThanB(
             column_A="sells_until",
             column_B="sells_from",

@@ -1,7 +1,5 @@
 """What every row of `offers` holds."""
 
-from datetime import UTC, datetime
-
 from great_expectations import ExpectationSuite
 from great_expectations import expectations as expect
 
@@ -11,7 +9,7 @@ SUITE = ExpectationSuite(
     expectations=[
         expect.ExpectColumnValuesToBeBetween(
             column="offered_at",
-            min_value=datetime(1970, 1, 1, tzinfo=UTC),
+            min_value=0,  # suites see times as seconds since 1970
             max_value={"$PARAMETER": "latest"},
             description="offered_at is neither before 1970 nor more than a day ahead",
         ),
@@ -21,9 +19,7 @@ SUITE = ExpectationSuite(
         expect.ExpectColumnValuesToBeBetween(
             column="list_price", min_value=0, strict_min=True, description="list_price is above 0"
         ),
-        expect.ExpectColumnValuesToBeBetween(
-            column="unit_cost", min_value=0, description="unit_cost is not below 0"
-        ),
+        expect.ExpectColumnValuesToBeBetween(column="unit_cost", min_value=0, description="unit_cost is not below 0"),
         expect.ExpectColumnValuesToBeBetween(column="floor", min_value=0, description="floor is not below 0"),
         expect.ExpectColumnValuesToBeBetween(
             column="ceiling", min_value=0, strict_min=True, description="ceiling is above 0"

@@ -26,9 +26,7 @@ SUITE = ExpectationSuite(
             max_value=1,
             description="purchase_probability is between 0 and 1",
         ),
-        expect.ExpectColumnValuesToBeBetween(
-            column="elasticity", max_value=0, description="elasticity is not above 0"
-        ),
+        expect.ExpectColumnValuesToBeBetween(column="elasticity", max_value=0, description="elasticity is not above 0"),
         expect.ExpectColumnValuesToBeBetween(
             column="propensity", min_value=0, strict_min=True, description="propensity is above 0"
         ),

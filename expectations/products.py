@@ -10,9 +10,7 @@ SUITE = ExpectationSuite(
         expect.ExpectColumnValuesToBeBetween(
             column="list_price", min_value=0, strict_min=True, description="list_price is above 0"
         ),
-        expect.ExpectColumnValuesToBeBetween(
-            column="unit_cost", min_value=0, description="unit_cost is not below 0"
-        ),
+        expect.ExpectColumnValuesToBeBetween(column="unit_cost", min_value=0, description="unit_cost is not below 0"),
         expect.ExpectColumnValuesToBeBetween(column="floor", min_value=0, description="floor is not below 0"),
         expect.ExpectColumnValuesToBeBetween(
             column="ceiling", min_value=0, strict_min=True, description="ceiling is above 0"

@@ -1,4 +1,4 @@
-"""The `pricing` command: starts flows and prints answers. Heavy libraries are imported by the commands that use them."""
+"""The `pricing` command: starts flows and prints answers; heavy libraries are imported where they are used."""
 
 import logging
 import os
@@ -40,7 +40,9 @@ def pricing() -> None:
 @app.command(epilog="Example: pricing run --source files --path shop/ --currency EUR --policy ecommerce")
 def run(
     source: Annotated[Source, typer.Option(help="Where the tables come from.")] = Source.tafeng,
-    path: Annotated[Path | None, typer.Option(help="files: the folder with users.parquet or users.csv and so on.")] = None,
+    path: Annotated[
+        Path | None, typer.Option(help="files: the folder with users.parquet or users.csv and so on.")
+    ] = None,
     url: Annotated[str | None, typer.Option(help="database: SQLAlchemy URL of the tables or views.")] = None,
     policy: Annotated[str, typer.Option(help="A preset's name, or the path of a TOML file.")] = "ecommerce",
     currency: Annotated[str | None, typer.Option(help="ISO 4217 code of the data's money, such as EUR.")] = None,
@@ -67,14 +69,17 @@ def run(
 @app.command(epilog="Example: pricing up")
 def up() -> None:
     """Start Postgres, the Prefect and MLflow servers, a worker and all deployments; one Ctrl-C ends them."""
-    with _platform():
+    _show_progress()
+    with _database():
         from tasks.servers import run_servers
         from tasks.settings import Settings
 
         run_servers(Settings())
 
 
-@app.command(epilog="Examples: pricing quote 01104905 4710199010372 · pricing quote --requests requests.csv --out prices.csv")
+@app.command(
+    epilog="Examples: pricing quote 01104905 4710199010372 · pricing quote --requests requests.csv --out prices.csv"
+)
 def quote(
     user: Annotated[str | None, typer.Argument(help="A user's id.")] = None,
     product: Annotated[str | None, typer.Argument(help="A product's id.")] = None,
@@ -98,16 +103,23 @@ def books() -> None:
 
         found = list_books()
     table = Table("book", "state", "model", "personal", "uniform", "currency", "published", "dataset", box=None)
-    for book in found.itertuples():
-        state = "live" if book.is_live else book.state
-        counts = [f"{count:,.0f}" if count == count else "" for count in (book.personal_rows, book.uniform_rows)]
-        published = f"{book.published_at:%Y-%m-%d %H:%M}" if book.published_at == book.published_at else ""
-        table.add_row(str(book.book_id), state, str(book.model_version), *counts, book.currency, published, book.dataset)
+    for book in found:
+        table.add_row(
+            str(book["book_id"]),
+            "live" if book["is_live"] else book["state"],
+            str(book["model_version"]),
+            *("" if book[count] is None else f"{book[count]:,}" for count in ("personal_rows", "uniform_rows")),
+            book["currency"],
+            "" if book["published_at"] is None else f"{book['published_at']:%Y-%m-%d %H:%M}",
+            book["dataset"],
+        )
     console.print(table)
 
 
 @app.command(epilog="Examples: pricing rollback · pricing rollback 3")
-def rollback(book: Annotated[int | None, typer.Argument(help="A book's number; without it, the one before.")] = None) -> None:
+def rollback(
+    book: Annotated[int | None, typer.Argument(help="A book's number; without it, the one before.")] = None,
+) -> None:
     """Return to an earlier price book and its champion."""
     with _platform():
         from flows.rollback import RollbackParameters
@@ -124,7 +136,9 @@ def verify() -> None:
         from tasks.history import verify_ledger
 
         proof = verify_ledger()
-    console.print(f"The ledger's {proof.entries} entries verify, and so do the prices of live book {proof.live_book_id}.")
+    console.print(
+        f"The ledger's {proof.entries} entries verify, and so do the prices of live book {proof.live_book_id}."
+    )
 
 
 def main() -> None:
@@ -167,29 +181,32 @@ def _print_summary(summary: "Summary | None") -> None:
         console.print("\nNo user was active lately, so only uniform prices are live: try `pricing books`.")
         return
     book, metrics = summary.book, summary.metrics
-    console.print(f"\n[bold green]Book {book.book_id} is live[/]: {book.personal_rows:,} personal prices")
+    console.print(f"\n[bold green]Book {book['book_id']} is live[/]: {book['personal_rows']:,} personal prices")
     facts = Table(box=None, show_header=False, pad_edge=False)
-    facts.add_row("priced", f"{book.users:,} users, {book.products:,} products; {book.uniform_rows:,} uniform prices")
-    facts.add_row("data", f"{book.dataset}, snapshot {book.snapshot_id}, in {book.currency}")
+    facts.add_row(
+        "priced", f"{book['users']:,} users, {book['products']:,} products; {book['uniform_rows']:,} uniform prices"
+    )
+    facts.add_row("data", f"{book['dataset']}, snapshot {book['snapshot_id'][:12]}, in {book['currency']}")
     facts.add_row(
         "model",
-        f"version {book.model_version}; held-out log loss {metrics['log_loss']:.4f}, boosted trees "
+        f"version {book['model_version']}; held-out log loss {metrics['log_loss']:.4f}, boosted trees "
         f"{metrics['log_loss'] + metrics['log_loss_gain_over_boosted_trees']:.4f}; "
         f"mean elasticity {metrics['elasticity_mean']:.1f}",
     )
     facts.add_row(
         "prices",
-        f"{book.mean_change_from_list:+.1%} from list on average; {book.share_below_uniform:.0%} below the uniform "
-        f"price, {book.share_above_uniform:.0%} above; {book.share_explored:.0%} explored",
+        f"{book['mean_change_from_list']:+.1%} from list on average; {book['share_below_uniform']:.0%} below the "
+        f"uniform price, {book['share_above_uniform']:.0%} above; {book['share_explored']:.0%} explored",
     )
     console.print(facts)
     prices = Table("user", "product", "price", "uniform", "list", "P(buy)", "why", box=None, pad_edge=False)
-    for row in summary.examples.itertuples():
-        amounts = [f"{amount:,}" for amount in (row.price, row.uniform_price, row.list_price)]
-        prices.add_row(row.user_id, row.product_id, *amounts, f"{row.purchase_probability:.1%}", ", ".join(row.reasons))
+    for row in summary.examples:
+        amounts = [f"{row[amount]:,}" for amount in ("price", "uniform_price", "list_price")]
+        chance, why = f"{row['purchase_probability']:.1%}", ", ".join(row["reasons"])
+        prices.add_row(row["user_id"], row["product_id"], *amounts, chance, why)
     console.print(prices)
-    first = summary.examples.iloc[0]
-    console.print(f"\nAsk for a price:     [bold]pricing quote {first.user_id} {first.product_id}[/]")
+    first = summary.examples[0]
+    console.print(f"\nAsk for a price:     [bold]pricing quote {first['user_id']} {first['product_id']}[/]")
     console.print("See runs and model:  [bold]pricing up[/]")
 
 
@@ -211,6 +228,8 @@ def _platform() -> Iterator[None]:
         from tasks.environment import environment
         from tasks.settings import Settings
 
+        # An error reaches the person as one line from main(); Prefect keeps the whole of it in the run's log.
+        os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
         os.environ.update(environment(Settings()))
         yield
 
@@ -233,5 +252,5 @@ class _ProgressLines(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         station = record.name.removeprefix("pricing.")
         style = "yellow" if record.levelno >= logging.WARNING else "default"
-        progress.print(f"[dim]{monotonic() - self._started:6.1f} s[/]  [cyan]{station:<9}[/]", end="")
+        progress.print(f"[dim]{monotonic() - self._started:6.1f} s[/]  [cyan]{station:<13}[/]", end="")
         progress.print(record.getMessage(), style=style, markup=False, soft_wrap=True)

@@ -11,7 +11,9 @@ class RollbackParameters(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    book: int | None = Field(None, ge=1, title="Book", description="A number that `pricing books` lists; empty: the one before.")
+    book: int | None = Field(
+        None, ge=1, title="Book", description="A number that `pricing books` lists; empty: the one before."
+    )
 
 
 @flow(name="rollback")

@@ -20,7 +20,9 @@ class TrainParameters(BaseModel):
 
     source: SourceParameters = Field(SourceParameters(), title="Source", description="Where the tables come from.")
     policy: str = Field(
-        "ecommerce", title="Policy", description="A preset's name or the path of a TOML file, registered with the model."
+        "ecommerce",
+        title="Policy",
+        description="A preset's name or the path of a TOML file, registered with the model.",
     )
     recipe: Recipe = Field(Recipe(), title="Recipe", description="How the demand model is made.")
 

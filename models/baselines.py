@@ -37,7 +37,7 @@ class ConstantRate:
         return cls(float(np.average(training.purchased, weights=training.weight)))
 
     def probability(self, decisions: Decisions, price_ratio: Array) -> Array:
-        """Return the same rate on every row."""
+        """Return the same rate on every row, whatever the price."""
         return np.full(len(decisions), self.rate)
 
 
@@ -106,5 +106,5 @@ class BoostedTrees:
 
 def _parts(decisions: Decisions, encoding: Encoding) -> tuple[Array, NDArray[np.int64]]:
     flat = encoding.flat(decisions)
-    codes = [name for name in flat if name.endswith("_code")]
+    codes = [name for name in flat.columns if name.endswith("_code")]
     return flat.drop(columns=codes).to_numpy("float64"), flat[codes].to_numpy("int64")

@@ -77,6 +77,17 @@ class Decisions:
         picked = self.frame.loc[rows] if rows.dtype == np.bool_ else self.frame.iloc[rows]
         return type(self)(picked.reset_index(drop=True), self.events)
 
+    def join(self, other: Self) -> Self:
+        """Return both parts of one log, this one's rows first.
+
+        Raises:
+            DecisionsError: they do not share their events.
+
+        """
+        if other.events is not self.events:
+            raise DecisionsError("the two parts have events of their own; join parts of one log only")
+        return type(self)(pd.concat([self.frame, other.frame], ignore_index=True), self.events)
+
     def features(self, prefixes: tuple[str, ...]) -> list[str]:
         """Return the names of the feature columns that start with one of `prefixes` and hold any value."""
         named = [name for name in self.frame.columns if str(name).startswith(prefixes)]
@@ -129,7 +140,8 @@ class Decisions:
     def _optional(self, column: str, default: float) -> Floats:
         if column not in self.frame:
             return np.full(len(self), default)
-        return np.nan_to_num(self.frame[column].to_numpy("float64", na_value=np.nan), nan=default)
+        values = self.frame[column].to_numpy("float64", na_value=np.nan)
+        return np.where(np.isnan(values), default, values)
 
 
 class Split(NamedTuple):

@@ -9,7 +9,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from models.encoding import EncodedDecisions, Encoding, Events, Histories, Products
-from models.features import FeatureGroup, Features
+from models.features import Features
+from models.layers import FeatureEncoder, TransformerBlock, embedding, mlp
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ class Response(NamedTuple):
     confounding: Tensor
 
     def log_odds(self, price_ratio: Tensor) -> Tensor:
-        """Log-odds of purchase (R,) at price / list price (R,)."""
+        """Return the log-odds of purchase (R,) at price / list price (R,)."""
         return self.level + self.sensitivity * (1 - price_ratio)
 
 
@@ -74,7 +75,7 @@ class DemandModel(nn.Module):
         self.user_bias, self.user_query = nn.Linear(width, 2), nn.Linear(width, 2 * width)
         self.product_bias, self.product_key = nn.Linear(width, 3), nn.Linear(width, 2 * width)
         self.context_bias = nn.Linear(width, 3)
-        self.register_buffer("pooled", torch.tensor([0.0, 1.0, 0.0]))
+        self.pooled = nn.Buffer(torch.tensor([0.0, 1.0, 0.0]))  # level, sensitivity, confounding
         self.randomised_shift = nn.Parameter(torch.zeros(()))
         self._start_at_pooled()
 
@@ -87,17 +88,17 @@ class DemandModel(nn.Module):
         return self.meet(user, product, context, decisions.history, decisions.product)
 
     def meet(self, user: Tensor, product: Tensor, context: Tensor, history: Tensor, item: Tensor) -> Response:
-        """Pairs of tower outputs.
+        """Return the response of pairs of tower outputs.
 
         Shape:
             user (H, D), product (P, D), context (R, D); history, item (R,) point into the first two.
         """
-        query = self.user_query(user).unflatten(-1, (2, -1))[history]
-        key = self.product_key(product).unflatten(-1, (2, -1))[item]
+        query = torch.unflatten(self.user_query(user), -1, (2, -1))[history]
+        key = torch.unflatten(self.product_key(product), -1, (2, -1))[item]
         affinity = (query * key).sum(-1) / math.sqrt(key.shape[-1])
         bias = self.product_bias(product)[item] + self.context_bias(context)
         score = (bias[:, :2] + self.user_bias(user)[history] + affinity).float()
-        level, sensitivity, confounding = self.pooled
+        level, sensitivity, confounding = self.pooled.unbind()
         # softplus(s + ln(e-1)) is 1 at s = 0: scores are shrunk towards the pooled sensitivity, not towards 0.
         ratio = functional.softplus(score[:, 1] + math.log(math.e - 1))
         return Response(
@@ -114,8 +115,10 @@ class DemandModel(nn.Module):
 
     @torch.no_grad()
     def adjust(self, sensitivity_scale: float, level: float, confounding: float, shift: float) -> None:
-        """Moves the estimates of the whole population; how rows differ from them stays."""
-        self.pooled.mul_(torch.tensor([1.0, sensitivity_scale, 1.0])).add_(torch.tensor([level, 0.0, confounding]))
+        """Move the estimates of the whole population; how rows differ from them stays."""
+        self.pooled[1] *= sensitivity_scale
+        self.pooled[0] += level
+        self.pooled[2] += confounding
         self.randomised_shift.add_(shift)
 
     def _start_at_pooled(self) -> None:
@@ -135,8 +138,8 @@ class ItemEmbedding(nn.Module):
 
     def __init__(self, width: int, encoding: Encoding) -> None:
         super().__init__()
-        self.product = _embedding(len(encoding.product_ids), width)
-        self.category = _embedding(len(encoding.categories), width)
+        self.product = embedding(len(encoding.product_ids), width)
+        self.category = embedding(len(encoding.categories), width)
 
     def forward(self, product: Tensor, category: Tensor) -> Tensor:
         """Return the item vectors."""
@@ -159,10 +162,10 @@ class UserTower(nn.Module):
         width = config.dimension
         self.history_length = config.history_length
         self.features = FeatureEncoder(encoding.user, width)
-        self.kind = _embedding(len(encoding.kinds), width)
+        self.kind = embedding(len(encoding.kinds), width)
         self.timing = nn.Linear(2, width)
         self.norm_events, self.norm_user = nn.LayerNorm(width), nn.LayerNorm(width)
-        self.blocks = nn.ModuleList(TransformerBlock(config) for _ in range(config.layers))
+        self.blocks = nn.ModuleList(TransformerBlock(width, config.heads, config.dropout) for _ in range(config.layers))
         self.null = nn.Parameter(torch.zeros(width))
 
     def forward(self, histories: Histories, events: Events, items: ItemEmbedding) -> Tensor:
@@ -175,7 +178,7 @@ class UserTower(nn.Module):
         return torch.where(histories.masked[:, None], self.null.to(user.dtype), user)
 
     def read(self, histories: Histories, events: Events, items: ItemEmbedding) -> tuple[Tensor, Tensor]:
-        """User token and event vectors (H, 1 + L, D), and which of them are there (H, 1 + L); L <= N."""
+        """Return user token and event vectors (H, 1 + L, D), and which of them are there (H, 1 + L); L <= N."""
         start = torch.maximum(histories.start, histories.end - self.history_length)
         longest = int((histories.end - start).max()) if len(start) else 0
         position = start[:, None] + torch.arange(longest, device=start.device)
@@ -189,37 +192,6 @@ class UserTower(nn.Module):
         return sequence, functional.pad(seen, (1, 0), value=True)
 
 
-class TransformerBlock(nn.Module):
-    """Pre-norm attention and feed-forward (Vaswani et al. 2017; Xiong et al. 2020).
-
-    Shape:
-        tokens (H, T, D), seen (H, T); returns (H, queries or T, D).
-    """
-
-    def __init__(self, config: DemandConfig) -> None:
-        super().__init__()
-        width = config.dimension
-        self.heads, self.dropout = config.heads, config.dropout
-        self.norm = nn.LayerNorm(width)
-        self.query, self.key_value = nn.Linear(width, width), nn.Linear(width, 2 * width)
-        self.output = nn.Linear(width, width)
-        self.feedforward = _mlp(width, config.dropout)
-
-    def forward(self, tokens: Tensor, seen: Tensor, queries: int | None = None) -> Tensor:
-        """Return the tokens after the first `queries` of them (all without it) attended to every token seen."""
-        asking, normed = tokens[:, :queries], self.norm(tokens)
-        query = self._split(self.query(normed[:, :queries]))
-        key, value = map(self._split, self.key_value(normed).chunk(2, dim=-1))
-        dropout = self.dropout if self.training else 0.0
-        mixed = functional.scaled_dot_product_attention(query, key, value, seen[:, None, None], dropout)
-        asking = asking + self.output(mixed.transpose(1, 2).flatten(2))
-        result: Tensor = asking + self.feedforward(asking)
-        return result
-
-    def _split(self, tokens: Tensor) -> Tensor:
-        return tokens.unflatten(-1, (self.heads, -1)).transpose(1, 2)
-
-
 class ProductTower(nn.Module):
     """Identity, category, brand, list price and attributes of a product as one vector.
 
@@ -229,9 +201,9 @@ class ProductTower(nn.Module):
 
     def __init__(self, config: DemandConfig, encoding: Encoding) -> None:
         super().__init__()
-        self.brand = _embedding(len(encoding.brands), config.dimension)
+        self.brand = embedding(len(encoding.brands), config.dimension)
         self.features = FeatureEncoder(encoding.product, config.dimension)
-        self.mix = _mlp(config.dimension, config.dropout)
+        self.mix = mlp(config.dimension, config.dropout)
 
     def forward(self, products: Products, items: ItemEmbedding) -> Tensor:
         """Return the product vectors."""
@@ -253,7 +225,7 @@ class ContextTower(nn.Module):
         self.context = FeatureEncoder(encoding.context, config.dimension)
         self.pair = FeatureEncoder(encoding.pair, config.dimension)
         self.null_pair = nn.Parameter(torch.zeros(config.dimension))
-        self.mix = _mlp(config.dimension, config.dropout)
+        self.mix = mlp(config.dimension, config.dropout)
 
     def forward(self, context: Features, pair: Features, masked: Tensor) -> Tensor:
         """Return the context vectors."""
@@ -261,47 +233,3 @@ class ContextTower(nn.Module):
         vector = self.context(context) + torch.where(masked[:, None], self.null_pair.to(known.dtype), known)
         result: Tensor = vector + self.mix(vector)
         return result
-
-
-class FeatureEncoder(nn.Module):
-    """A piecewise linear map of each of a group's numbers plus the vectors of its texts.
-
-    A place from 0 to 1 becomes `_PIECES` values that fill up one after the other (Gorishniy et al., On Embeddings for
-    Numerical Features in Tabular Deep Learning, 2022), so that a linear map may bend between them.
-
-    Shape:
-        features: R; returns (R, D).
-    """
-
-    def __init__(self, group: FeatureGroup, width: int) -> None:
-        super().__init__()
-        self.numeric = nn.Linear(_PIECES * group.width, width) if group.width else None
-        self.text = nn.Embedding(group.vocabulary_size, width)
-        nn.init.zeros_(self.text.weight)  # a text that training never showed then says nothing
-        self.bias = nn.Parameter(torch.zeros(width))
-
-    def forward(self, features: Features) -> Tensor:
-        """Return the feature vectors."""
-        vector: Tensor = self.bias + self.text(features.codes).sum(1)
-        if self.numeric is None:
-            return vector
-        pieces = torch.arange(_PIECES, device=vector.device)
-        filled = (features.numeric[..., None] * _PIECES - pieces).clamp(0, 1)
-        return vector + self.numeric(filled.flatten(1))
-
-
-_PIECES = 16
-
-
-def _embedding(values: int, width: int) -> nn.Embedding:
-    """Small random vectors; index 0 (missing) and 1 (unknown) start at nothing, which is what they tell."""
-    table = nn.Embedding(values, width)
-    nn.init.normal_(table.weight, std=0.1)
-    nn.init.zeros_(table.weight[:2])
-    return table
-
-
-def _mlp(width: int, dropout: float) -> nn.Sequential:
-    return nn.Sequential(
-        nn.LayerNorm(width), nn.Linear(width, 2 * width), nn.GELU(), nn.Dropout(dropout), nn.Linear(2 * width, width)
-    )

@@ -38,29 +38,10 @@ JURISDICTIONS: dict[str, DisclosureRule] = {
     ),
 }
 
-EU_MEMBERS = frozenset(
-    [
-        "AT",
-        "BE",
-        "BG",
-        "CY",
-        "CZ",
-        "DE",
-        "DK",
-        "EE",
-        "ES",
-        "FI",
-        "FR",
-        "GR",
-        "HR",
-        "HU",
-        "IE",
-        "IT",
-        "LT",
-        "LU",
-    ]
-    + ["LV", "MT", "NL", "PL", "PT", "RO", "SE", "SI", "SK"]
-)
+EU_MEMBERS = {
+    "AT", "BE", "BG", "CY", "CZ", "DE", "DK", "EE", "ES", "FI", "FR", "GR", "HR", "HU", "IE", "IT", "LT",
+    "LU", "LV", "MT", "NL", "PL", "PT", "RO", "SE", "SI", "SK",
+}  # fmt: skip
 
 
 def is_jurisdiction(code: str) -> bool:

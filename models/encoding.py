@@ -1,6 +1,6 @@
 """Decisions as tensors, by statistics that were fit on the training part and travel with the model."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -17,7 +17,7 @@ from models.decisions import (
     Decisions,
     microseconds,
 )
-from models.features import FeatureGroup, Features, Vocabulary
+from models.features import FeatureGroup, Features, Vocabulary, take, text_column
 
 
 class Events(NamedTuple):
@@ -29,10 +29,6 @@ class Events(NamedTuple):
     dwell: Tensor  # log(1 + seconds), 0 where unknown
     occurred_at: Tensor  # microseconds
 
-    def to(self, device: torch.device) -> "Events":
-        """Return the same events on `device`."""
-        return Events(*(tensor.to(device) for tensor in self))
-
 
 class Histories(NamedTuple):
     """What is known of a user at a time (H,); decisions of one visit share one."""
@@ -43,14 +39,6 @@ class Histories(NamedTuple):
     masked: Tensor  # bool: nothing personal may be read
     features: Features
 
-    def take(self, index: Tensor) -> "Histories":
-        """Return the histories of `index` (N,)."""
-        return Histories(*(tensor[index] for tensor in self[:4]), self.features.take(index))
-
-    def to(self, device: torch.device) -> "Histories":
-        """Return the same histories on `device`."""
-        return Histories(*(tensor.to(device) for tensor in self[:4]), self.features.to(device))
-
 
 class Products(NamedTuple):
     """Products as they stood at a time (P,)."""
@@ -60,17 +48,8 @@ class Products(NamedTuple):
     brand: Tensor
     features: Features
 
-    def take(self, index: Tensor) -> "Products":
-        """Return the products of `index` (N,)."""
-        return Products(*(tensor[index] for tensor in self[:3]), self.features.take(index))
 
-    def to(self, device: torch.device) -> "Products":
-        """Return the same products on `device`."""
-        return Products(*(tensor.to(device) for tensor in self[:3]), self.features.to(device))
-
-
-@dataclass(frozen=True)
-class EncodedDecisions:
+class EncodedDecisions(NamedTuple):
     """R decisions over H histories and P products, each encoded once however many decisions share it.
 
     `history` and `product` (R,) point into `histories` and `products`; `context` and `pair` are per decision.
@@ -84,37 +63,22 @@ class EncodedDecisions:
     history: Tensor
     product: Tensor
 
-    def __len__(self) -> int:
-        return len(self.history)
-
-    def to(self, device: torch.device) -> "EncodedDecisions":
-        """Return the same decisions on `device`."""
-        return EncodedDecisions(
-            self.events.to(device),
-            self.histories.to(device),
-            self.products.to(device),
-            self.context.to(device),
-            self.pair.to(device),
-            self.history.to(device),
-            self.product.to(device),
-        )
-
     def batch(self, histories: Tensor, rows: Tensor, history: Tensor) -> "EncodedDecisions":
         """Return some `rows` (N,) over some `histories` (B,), `history` (N,) pointing into the latter."""
-        products, product = self.product[rows].unique(return_inverse=True)
+        products, product = torch.unique(self.product[rows], return_inverse=True)
         return EncodedDecisions(
             self.events,
-            self.histories.take(histories),
-            self.products.take(products),
-            self.context.take(rows),
-            self.pair.take(rows),
+            take(self.histories, histories),
+            take(self.products, products),
+            take(self.context, rows),
+            take(self.pair, rows),
             history,
             product,
         )
 
     def mask(self, masked: Tensor) -> "EncodedDecisions":
         """Return the same decisions with the histories of `masked` (H,) hidden as well."""
-        return replace(self, histories=self.histories._replace(masked=self.histories.masked | masked))
+        return self._replace(histories=self.histories._replace(masked=self.histories.masked | masked))
 
 
 @dataclass(frozen=True)
@@ -165,9 +129,7 @@ class Encoding:
             torch.from_numpy(microseconds(events["occurred_at"])),
         )
 
-    def encode(
-        self, decisions: Decisions, *, personal: bool = True, events: Events | None = None
-    ) -> EncodedDecisions:
+    def encode(self, decisions: Decisions, *, personal: bool = True, events: Events | None = None) -> EncodedDecisions:
         """Tensors of the decisions; without `personal`, and without consent, no personal value enters."""
         masked = ~decisions.consent if personal else np.ones(len(decisions), dtype=bool)
         frame = _with_log_price(decisions.frame)
@@ -186,13 +148,13 @@ class Encoding:
     def flat(self, decisions: Decisions) -> pd.DataFrame:
         """Return the same knowledge as one plain table for linear models and trees (rows, features).
 
-        Numbers are standardised and NaN where missing or without consent; texts are vocabulary indices, named
+        Numbers are places from 0 to 1, NaN where missing or without consent; texts are vocabulary indices, named
         with the suffix `_code`. The order of a user's events is what a plain table cannot hold.
         """
         frame, hidden = _with_log_price(decisions.frame), ~decisions.consent
         table: dict[str, NDArray[Any]] = {}
         for name, vocabulary in self._identities.items():
-            table[f"{name}_code"] = vocabulary.encode(frame[name]) if name in frame else np.zeros(len(frame))
+            table[f"{name}_code"] = vocabulary.encode(text_column(frame, name))
         for group, is_personal in self._groups:
             numbers, texts = group.numbers(frame), group.texts(frame)
             if is_personal:
@@ -215,8 +177,9 @@ class Encoding:
     @classmethod
     def from_dict(cls, state: dict[str, Any]) -> Self:
         """Return the encoding that `to_dict` described."""
-        vocabularies = {name: Vocabulary(tuple(state[name])) for name in _VOCABULARIES}
-        return cls(**vocabularies, **{name: FeatureGroup.from_dict(state[name]) for name in _GROUPS})
+        parts: dict[str, Any] = {name: Vocabulary(tuple(state[name])) for name in _VOCABULARIES}
+        parts |= {name: FeatureGroup.from_dict(state[name]) for name in _GROUPS}
+        return cls(**parts)
 
     @property
     def _identities(self) -> dict[str, Vocabulary]:
@@ -233,22 +196,18 @@ class Encoding:
         start, end = (np.where(masked, 0, bound) for bound in decisions.events_window)
         decided_at = decisions.decided_at
         # Hidden users look alike, yet stay apart here unless all are hidden, so that training batches mix them.
-        user = np.zeros(len(frame), "int64") if one else pd.factorize(frame["user_id"])[0]
+        user = np.zeros(len(frame), "int64") if one else pd.factorize(frame["user_id"])[0].astype("int64")
         visit = np.zeros(len(frame), "int64") if one else decided_at
         history, first = _distinct([user, visit, start, end], features)
-        bounds = (torch.from_numpy(array[first]) for array in (start, end, decided_at, masked))
-        return Histories(*bounds, features.take(torch.from_numpy(first))), torch.from_numpy(history)
+        first_event, last_event, time, hidden = map(torch.from_numpy, (start, end, decided_at, masked))
+        return take(Histories(first_event, last_event, time, hidden, features), first), history
 
     def _products(self, frame: pd.DataFrame) -> tuple[Products, Tensor]:
         features = self.product.encode(frame)
-        columns = (
-            vocabulary.encode(frame[name]) if name in frame else np.zeros(len(frame), "int64")
-            for name, vocabulary in self._identities.items()
-        )
-        codes = list(columns)
+        codes = [text.encode(text_column(frame, name)) for name, text in self._identities.items()]
         product, first = _distinct(codes, features)
-        identities = (torch.from_numpy(column[first]) for column in codes)
-        return Products(*identities, features.take(torch.from_numpy(first))), torch.from_numpy(product)
+        item, category, brand = map(torch.from_numpy, codes)
+        return take(Products(item, category, brand, features), first), product
 
 
 _LOG_PRICE = "log_list_price"
@@ -269,9 +228,9 @@ def _seen(decisions: Decisions) -> NDArray[np.bool_]:
     return np.cumsum(edges)[:-1] > 0
 
 
-def _distinct(keys: list[NDArray[np.int64]], features: Features) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Which distinct row each row is (R,), and the first row of each distinct one (D,)."""
+def _distinct(keys: list[NDArray[np.int64]], features: Features) -> tuple[Tensor, Tensor]:
+    """Return which distinct row each row is (R,), and the first row of each distinct one (D,)."""
     columns = [*keys, *features.numeric.numpy().T, *features.codes.numpy().T]
     table = pd.DataFrame(dict(enumerate(columns)))
     index = table.groupby(list(table.columns), sort=False).ngroup().to_numpy("int64", copy=True)
-    return index, np.unique(index, return_index=True)[1]
+    return torch.from_numpy(index), torch.from_numpy(np.unique(index, return_index=True)[1].astype("int64"))

@@ -52,9 +52,7 @@ def evaluate_demand(
     predicted[DEMAND_MODEL] = curve.purchase_probability(test.price_ratio)
     outcomes = Outcomes.of(test.purchased, test.weight, test.frame["user_id"])
     measured = {name: evaluate(outcomes, p, rate.rate, seed) for name, p in predicted.items()}
-    gains = {
-        name: log_loss_difference(outcomes, predicted[name], predicted[DEMAND_MODEL], seed) for name in peers
-    }
+    gains = {name: log_loss_difference(outcomes, predicted[name], predicted[DEMAND_MODEL], seed) for name in peers}
     return Evaluation(
         comparison=_comparison(measured),
         calibration=calibration_table(outcomes, predicted[DEMAND_MODEL]),

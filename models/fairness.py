@@ -58,9 +58,7 @@ class ParityReport:
         return {"offered": self.offered.to_dict(), "demand_weighted": self.demand_weighted.to_dict()}
 
 
-def price_parity(
-    prices: pd.DataFrame, user_id: pd.Series, group: ArrayLike, confidence: float = 0.95
-) -> ParityReport:
+def price_parity(prices: pd.DataFrame, user_id: pd.Series, group: ArrayLike, confidence: float = 0.95) -> ParityReport:
     """Compare what groups of users are offered, relative to the uniform price of the same product.
 
     Relative prices compare like with like when groups look at different products. ``prices`` is the table

@@ -1,7 +1,8 @@
 """Feature columns as numbers a network can read: scales for numbers, vocabularies for text."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple, Self, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -25,13 +26,23 @@ class Features(NamedTuple):
     numeric: Tensor
     codes: Tensor
 
-    def take(self, index: Tensor) -> "Features":
-        """Return the rows of `index` (N,)."""
-        return Features(self.numeric[index], self.codes[index])
 
-    def to(self, device: torch.device) -> "Features":
-        """Return the same features on `device`."""
-        return Features(self.numeric.to(device), self.codes.to(device))
+Record = TypeVar("Record", bound=tuple[Any, ...])
+
+
+def take(record: Record, index: Tensor) -> Record:
+    """Return the rows of `index` (N,) of every tensor in a named tuple."""
+    return _each(record, lambda tensor: tensor[index])
+
+
+def move(record: Record, device: torch.device) -> Record:
+    """Return a named tuple with every tensor on `device`."""
+    return _each(record, lambda tensor: tensor.to(device))
+
+
+def _each(record: Record, change: Callable[[Tensor], Tensor]) -> Record:
+    parts = (_each(part, change) if isinstance(part, tuple) else change(part) for part in record)
+    return type(record)(*parts)
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,8 @@ WEAK_F = 10.0  # Staiger & Stock, Econometrica 1997
 _FOLDS = 5
 _LARGEST_ONE_HOT = 32  # texts with more values are mostly the product's own, which has an effect of its own
 
+_TINY = 1e-12
+
 Array = NDArray[np.float64]
 
 
@@ -68,7 +70,7 @@ class FirstStage:
 
     @classmethod
     def fit(cls, training: Decisions, encoding: Encoding, seed: int) -> Self:
-        """Fits on the rows whose price was not randomised.
+        """Fit on the rows whose price was not randomised.
 
         Without instruments, price variation or an instrument that moves price, the residual is 0 on every row and
         the report says why.
@@ -80,6 +82,7 @@ class FirstStage:
             return cls._without(encoding, FirstStageReport(0.0, 0.0, 0.0, len(log), reason))
         instruments = {name: _mean(number_column(log.frame, name)) for name in names}
         code, products = pd.factorize(log.frame["product_id"])
+        code = code.astype("int64")
         fold = np.random.default_rng(seed).permutation(np.arange(len(products)) % min(_FOLDS, len(products)))
         moved, features = _design(log, encoding, instruments)
         ratio = log.price_ratio
@@ -99,7 +102,7 @@ class FirstStage:
         if not self.report.identified or not len(decisions):
             return np.zeros(len(decisions))
         product = decisions.frame["product_id"]
-        fold = product.map(self.fold_of).fillna(0).to_numpy("int64")
+        fold = product.map(self.fold_of).fillna(0).to_numpy("int64").astype(np.int64)
         typical = float(np.mean(list(self.effect_of.values())))
         effect = product.map(self.effect_of).fillna(typical).to_numpy("float64")
         moved, features = _design(decisions, self.encoding, self.instruments)
@@ -113,7 +116,7 @@ class FirstStage:
 
 def _obstacle(log: Decisions, instruments: list[str]) -> str:
     if not instruments:
-        return "the decisions have no instrument_ column"
+        return "the decisions have no instrument_ column with values"
     product = log.frame["product_id"]
     if product.nunique() < 2:
         return "fewer than two products have logged prices that were not randomised"
@@ -123,12 +126,12 @@ def _obstacle(log: Decisions, instruments: list[str]) -> str:
 
 
 def _design(decisions: Decisions, encoding: Encoding, instruments: dict[str, float]) -> tuple[Array, Array]:
-    """Instruments with their squares (rows, 2 instruments), and features with small texts one-hot (rows, columns)."""
+    """Return instruments with their squares (rows, 2 instruments), and features with texts one-hot (rows, columns)."""
     known = [number_column(decisions.frame, name) - mean for name, mean in instruments.items()]
     moved = np.nan_to_num(np.column_stack([part for column in known for part in (column, column**2)]))
     flat = encoding.flat(decisions)
     identities = ["product_id_code", "category_code", "brand_code"]
-    codes = [name for name in flat if name.endswith("_code") and name not in identities]
+    codes = [name for name in flat.columns if name.endswith("_code") and name not in identities]
     numbers = np.nan_to_num(flat.drop(columns=[*identities, *codes]).to_numpy("float64"))
     sizes = {name: encoding.code_size(name) for name in codes}
     one_hot = [np.eye(size)[flat[name]] for name, size in sizes.items() if size <= _LARGEST_ONE_HOT]
@@ -157,17 +160,17 @@ def _predict(
 
 
 def _project(predictions: Array, ratio: Array, product: NDArray[np.int64]) -> tuple[Array, Array, FirstStageReport]:
-    """Slopes of both predictions, an effect for each product, and the first stage's strength."""
-    x = np.column_stack([_within(column, product) for column in predictions.T])
+    """Return the slopes of both predictions, an effect for each product, and the first stage's strength."""
+    added, base = (_within(column, product) for column in predictions.T)
     y = _within(ratio, product)
-    slopes = np.linalg.lstsq(x, y, rcond=None)[0]
-    residual = y - x @ slopes
-    without = y - x[:, 1] * (x[:, 1] @ y / max(x[:, 1] @ x[:, 1], 1e-12))
-    # The instrument's own column, less what the other explains (Frisch-Waugh), for its standard error.
-    own = x[:, 0] - x[:, 1] * (x[:, 1] @ x[:, 0] / max(x[:, 1] @ x[:, 1], 1e-12))
-    score = np.bincount(product, own * residual)
-    variance = (score @ score) / max(own @ own, 1e-12) ** 2
-    f = float(slopes[0] ** 2 / max(variance, 1e-18)) if own @ own > 1e-9 else 0.0
+    x = np.column_stack([added, base])
+    slopes = np.asarray(np.linalg.lstsq(x, y, rcond=None)[0], dtype=np.float64)
+    residual, without = y - x @ slopes, _unexplained(y, base)
+    # What only the instrument adds (Frisch & Waugh), for the standard error of its slope.
+    own = _unexplained(added, base)
+    score, power = np.bincount(product, own * residual), float(own @ own)
+    variance = float(score @ score) / max(power, _TINY) ** 2
+    f = float(slopes[0]) ** 2 / max(variance, _TINY) if power > _TINY else 0.0
     reason = "" if f >= WEAK_F and slopes[0] > 0 else f"the instrument is weak (F = {f:.1f}, below {WEAK_F:.0f})"
     report = FirstStageReport(
         r2=1 - float(residual @ residual) / float(y @ y),
@@ -180,12 +183,17 @@ def _project(predictions: Array, ratio: Array, product: NDArray[np.int64]) -> tu
     return slopes, effects, report
 
 
+def _unexplained(values: Array, base: Array) -> Array:
+    """Return what is left of the values after a regression on one column without constant (rows,)."""
+    return values - base * (float(base @ values) / max(float(base @ base), _TINY))
+
+
 def _mean(values: Array) -> float:
     known = values[np.isfinite(values)]
     return float(known.mean()) if len(known) else 0.0
 
 
 def _within(values: Array, product: NDArray[np.int64]) -> Array:
-    """Values less their product's mean (rows,)."""
+    """Return values less their product's mean (rows,)."""
     means = np.bincount(product, values) / np.maximum(np.bincount(product), 1)
     return values - means[product]

@@ -14,6 +14,7 @@ from models.decisions import Decisions
 from models.demand import DemandConfig, DemandModel
 from models.demand_curve import DemandCurve
 from models.encoding import Encoding
+from models.features import move
 from models.first_stage import FirstStage, FirstStageReport
 from models.recalibration import Recalibration, fit_recalibration
 from models.training import (
@@ -31,12 +32,16 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class FittedDemand:
-    """Encoding, network and recalibration: decisions in, demand curves out."""
+    """Encoding, network and recalibrations: decisions in, demand curves out.
+
+    `recalibration` corrects personal curves and `population` those without personal data.
+    """
 
     encoding: Encoding
     config: DemandConfig
     network: DemandModel
     recalibration: Recalibration
+    population: Recalibration
 
     def curve(self, decisions: Decisions, personal: bool = True, block: int = 16_384) -> DemandCurve:
         """Return the demand curve of every decision, free of what moved logged prices.
@@ -48,30 +53,40 @@ class FittedDemand:
         sensitivity, level = np.empty(len(decisions)), np.empty(len(decisions))
         for rows, response in self._responses(decisions, order, personal, block):
             sensitivity[rows], level[rows] = response
-        return self.recalibration.apply(DemandCurve(sensitivity, 1 + level / sensitivity))
+        curve = DemandCurve(sensitivity, 1 + level / sensitivity)
+        if not personal:
+            return self.population.apply(curve)
+        own, masked = self.recalibration.apply(curve), self.population.apply(curve)
+        consent = decisions.consent
+        return DemandCurve(
+            np.where(consent, own.sensitivity, masked.sensitivity),
+            np.where(consent, own.valuation, masked.valuation),
+        )
 
     def probability(self, decisions: Decisions, price_ratio: Array) -> Array:
-        """Purchase probability (rows,) at price / list price (rows,)."""
+        """Return the purchase probability (rows,) at price / list price (rows,)."""
         return self.curve(decisions).purchase_probability(price_ratio)
 
     def recalibrated(self, training: Decisions, validation: Decisions) -> Self:
         """Return the same network, corrected on the randomised offers of both parts or else on `validation`."""
-        frame = pd.concat([training.frame, validation.frame], ignore_index=True)
-        offers = Decisions(frame, training.events)
-        is_validation = np.arange(len(frame)) >= len(training)
-        raw = replace(self, recalibration=Recalibration())
-        needed = offers.randomised | is_validation
-        chosen = offers.select(needed)
-        fitted = fit_recalibration(raw.curve(chosen), chosen, validation=is_validation[needed])
-        return replace(self, recalibration=fitted)
+        offers = training.select(training.randomised).join(validation)
+        is_validation = np.arange(len(offers)) >= len(offers) - len(validation)
+        raw = replace(self, recalibration=Recalibration(), population=Recalibration())
+        consent = offers.consent
+        own = fit_recalibration(
+            raw.curve(offers).take(consent), offers.select(consent), validation=is_validation[consent]
+        )
+        population = fit_recalibration(raw.curve(offers, personal=False), offers, validation=is_validation)
+        return replace(self, recalibration=own, population=population)
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        """Weights, and everything else as a JSON-able description."""
+        """Return the weights, and everything else as a JSON-able description."""
         weights = {name: tensor.detach().cpu().contiguous() for name, tensor in self.network.state_dict().items()}
         description = {
             "encoding": self.encoding.to_dict(),
             "config": asdict(self.config),
             "recalibration": self.recalibration.to_dict(),
+            "population": self.population.to_dict(),
         }
         return weights, description
 
@@ -82,19 +97,19 @@ class FittedDemand:
         config = DemandConfig(**description["config"])
         network = DemandModel(config, encoding)
         network.load_state_dict(weights)
-        recalibration = Recalibration.from_dict(description["recalibration"])
-        return cls(encoding, config, network.eval(), recalibration)
+        own, population = (Recalibration.from_dict(description[name]) for name in ("recalibration", "population"))
+        return cls(encoding, config, network.eval(), own, population)
 
     @torch.no_grad()
     def _responses(
         self, decisions: Decisions, order: NDArray[np.int64], personal: bool, block: int
     ) -> Iterator[tuple[NDArray[np.int64], tuple[Array, Array]]]:
         device = self.network.randomised_shift.device
-        events = self.encoding.encode_events(decisions.events).to(device)
+        events = move(self.encoding.encode_events(decisions.events), device)
         for start in range(0, len(order), block):
             rows = order[start : start + block]
             encoded = self.encoding.encode(decisions.select(rows), personal=personal, events=events)
-            response = self.network(encoded.to(device))
+            response = self.network(move(encoded, device))
             yield rows, (_array(response.sensitivity), _array(response.level))
 
 
@@ -127,7 +142,7 @@ def fit_demand(
     first_stage = FirstStage.fit(training, encoding, training_config.seed)
     residual = first_stage.residual(training)
     network = DemandModel(config, encoding)
-    start_from_pooled(network, training, residual)
+    start_from_pooled(network, training, encoding, residual)
     network.to(device)
     log = Log.of(training, encoding, residual, device)
     report = train(
@@ -137,8 +152,8 @@ def fit_demand(
         training_config,
         progress,
     )
-    if training_config.seed < 1000: refit_population(network, log)
-    fitted = FittedDemand(encoding, config, network, Recalibration())
+    refit_population(network, log)
+    fitted = FittedDemand(encoding, config, network, Recalibration(), Recalibration())
     return fitted.recalibrated(training, validation), FitReport(first_stage.report, report)
 
 

@@ -172,9 +172,7 @@ def intersect(rules: Iterable[Bound], rows: int, grid: PriceGrid) -> Interval:
     return Interval(grid, lowest, highest, lower_rule, upper_rule, conflict, conflict & (lower <= upper))
 
 
-def _tighten(
-    end: FloatArray, end_rule: RuleArray, limit: FloatArray, rule: int, is_tighter: NDArray[np.bool_]
-) -> None:
+def _tighten(end: FloatArray, end_rule: RuleArray, limit: FloatArray, rule: int, is_tighter: NDArray[np.bool_]) -> None:
     np.copyto(end, limit, where=is_tighter)
     end_rule[is_tighter] = rule
 

@@ -54,7 +54,10 @@ def evaluate(
     gap = _by_bin(p - y, _decile(p, outcomes.weight))
     means: dict[str, tuple[list[Array], Callable[[Array], Array]]] = {
         "log_loss": ([loss], lambda total: total[..., 0]),
-        "normalised_improvement": ([loss, base], lambda total: 1 - total[..., 0] / total[..., 1]),
+        "normalised_improvement": (
+            [loss, base],
+            lambda total: 1 - total[..., 0] / np.maximum(total[..., 1], _EDGE),
+        ),
         "brier": ([(p - y) ** 2], lambda total: total[..., 0]),
         "ece": (gap, lambda total: np.abs(total).sum(-1)),
         "calibration_ratio": ([p, y], lambda total: total[..., 0] / np.maximum(total[..., 1], _EDGE)),

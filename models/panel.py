@@ -83,9 +83,7 @@ class _Panel:
     def of(cls, item: ArrayLike, period: ArrayLike) -> "_Panel":
         panel = cls(pd.factorize(np.asarray(item))[0], pd.factorize(np.asarray(period))[0])
         if len(panel.item) != len(panel.period):
-            raise PanelError(
-                f"item has {len(panel.item)} rows, period {len(panel.period)}: give both for each row"
-            )
+            raise PanelError(f"item has {len(panel.item)} rows, period {len(panel.period)}: give both for each row")
         if panel.items < 2:
             raise PanelError(f"the panel has {panel.items} items: errors clustered by item need two or more")
         return panel

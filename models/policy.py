@@ -139,8 +139,8 @@ class Fairness(PolicySection):
         gt=0,
         lt=1,
         title="Parity bound",
-        description="No group's mean price, relative to the uniform price, exceeds another's by more than this "
-        "share; empty measures only.",
+        description="No group's mean price, relative to the uniform price, exceeds another's by more than "
+        "this share; empty measures only.",
     )
     group: str = Field(
         default="protected_group",
@@ -157,7 +157,7 @@ class Disclosure(PolicySection):
         default=(),
         strict=False,
         title="Jurisdictions",
-        description=f"Codes of the places prices are shown in, of {', '.join(JURISDICTIONS)} or any ISO 3166 code.",
+        description=f"Where prices are shown: ISO 3166 codes or EU. Rules: {', '.join(JURISDICTIONS)}.",
     )
 
     @model_validator(mode="after")
@@ -165,7 +165,7 @@ class Disclosure(PolicySection):
         for code in self.jurisdictions:
             if not is_jurisdiction(code):
                 raise ValueError(
-                    f"disclosure.jurisdictions has {code!r}: give ISO 3166 codes such as US-NY, CN or FR, or EU"
+                    f"disclosure.jurisdictions has {code!r}: give ISO 3166 codes such as US-NY or FR, or EU"
                 )
         return self
 
@@ -186,18 +186,14 @@ class PricingPolicy(BaseModel):
         title="Satisfaction weight",
         description="Weight θ of consumer surplus beside profit: 0 is profit alone; near 1 it nears cost.",
     )
-    guardrails: Guardrails = Field(
-        default=Guardrails(), title="Guardrails", description="The rules every price keeps."
-    )
+    guardrails: Guardrails = Field(default=Guardrails(), title="Guardrails", description="The rules every price keeps.")
     exploration: Exploration = Field(
         default=Exploration(), title="Exploration", description="How prices vary at random, to learn from."
     )
 
     portfolio: Portfolio = Field(default=Portfolio(), description="Limits on all decisions priced together.")
     fairness: Fairness = Field(default=Fairness(), description="How equal prices are between groups.")
-    disclosure: Disclosure = Field(
-        default=Disclosure(), description="What users are told about personal prices."
-    )
+    disclosure: Disclosure = Field(default=Disclosure(), description="What users are told about personal prices.")
 
     @property
     def binds_whole_book(self) -> bool:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from models.certificate import ConstraintState
+from models.certificate import MAXIMUM_DUALITY_GAP, ConstraintState
 from models.objective import Objective
 from models.shadow_prices import ChargedObjective, ShadowPrices
 
@@ -17,8 +17,9 @@ Flags = NDArray[np.bool_]
 NO_POOL = -1
 TOTALS = ("discount_budget", "minimum_volume", "minimum_revenue")  # in this order after the pools
 TOLERANCE = 1e-5  # of each limit: how closely a charged constraint binds
+SPARE = 1e-4  # of each limit: what is worth giving back
 FARTHEST = 1e4  # list prices: a limit that is not kept at such a multiplier is out of reach
-STEPS, ROUNDS, TIGHTENINGS = 80, 200, 25
+STEPS, ROUNDS, TIGHTENINGS, BISECTIONS = 80, 200, 25, 12
 
 
 class Offer(NamedTuple):
@@ -99,27 +100,56 @@ class Solution:
 def solve(portfolio: Portfolio, response: PriceResponse, pool_ids: list[str]) -> Solution:
     """Find the least multipliers under which the prices shown keep every limit.
 
-    Each multiplier lowers the use of its own constraint monotonically, so it is found inside a bracket; where
-    several bind they are settled in turn, which is coordinate descent on the convex dual. Rounding and exploration
-    then move usage a little, so limits are tightened by what is left over until the prices shown keep them. Where no
-    multiplier is enough the states of the solution say which constraint is violated.
+    Each multiplier lowers the use of its own constraint monotonically, so it is found inside a bracket;
+    where several bind they are settled in turn, which is coordinate descent on the convex dual. Rounding
+    and exploration then move usage a little, so limits are tightened by what is left over until the prices
+    shown keep them. Where no multiplier is enough the states of the solution say which constraint is
+    violated.
     """
     search = _Search(portfolio, response)
     multipliers = np.zeros_like(search.target)
-    tightening = np.zeros_like(search.target)
-    for _ in range(TIGHTENINGS):
+    short, tightening = np.zeros_like(search.target), np.zeros_like(search.target)
+    for attempt in range(TIGHTENINGS):
         multipliers = search.settle(multipliers, tightening)
-        offer = response.admissible(portfolio.shadow_prices(multipliers))
+        offer = search.offer(multipliers)
         excess = search.excess_of(offer.shown)
-        if not ((excess > 0) & ~search.out_of_reach).any():
+        # exploration may as well use less than the best prices would, which is given back once
+        spare = np.where((multipliers > 0) & (excess < -SPARE), excess, 0.0) * (attempt == 0)
+        if not (((excess > 0) & ~search.out_of_reach) | (spare < 0)).any():
             break
+        short = np.where(excess > 0, multipliers, short)
         # by less than the tolerance no multiplier would move; coarse prices need ever more
-        tightening += np.where(excess > 0, excess + np.maximum(TOLERANCE, tightening / 2), 0.0)
+        tightening += np.where(excess > 0, excess + np.maximum(TOLERANCE, tightening / 2), spare)
+    found = _evidence(portfolio, multipliers, offer, pool_ids, search.evaluations)
+    if found.duality_gap <= MAXIMUM_DUALITY_GAP or any(not state.is_met for state in found.states):
+        return found
+    multipliers, offer = _sharpened(search, short, multipliers, offer)
     return _evidence(portfolio, multipliers, offer, pool_ids, search.evaluations)
 
 
+def _sharpened(search: "_Search", short: FloatArray, enough: FloatArray, offer: Offer) -> tuple[FloatArray, Offer]:
+    """Bisect towards the least multipliers whose admissible prices keep every limit.
+
+    Where few rows share a pool and prices are coarse, use falls in steps and tightening overshoots the last
+    one.
+    """
+    for _ in range(BISECTIONS):
+        trial = np.where((short > 0) & (short < enough), (short + enough) / 2, enough)
+        tried = search.offer(trial)
+        is_short = search.excess_of(tried.shown) > 0
+        short = np.where(is_short, trial, short)
+        if not is_short.any():
+            enough, offer = trial, tried
+            continue
+        mixed = np.where(is_short, enough, trial)  # pools do not touch each other, so most of the trial may stand
+        tried = search.offer(mixed)
+        if not (search.excess_of(tried.shown) > 0).any():
+            enough, offer = mixed, tried
+    return enough, offer
+
+
 class _Search:
-    """The state of one search: how steeply usage answers to each multiplier, and how often prices were computed."""
+    """The state of one search: how steeply usage answers to each multiplier, and the prices computed."""
 
     def __init__(self, portfolio: Portfolio, response: PriceResponse) -> None:
         self.portfolio, self.response = portfolio, response
@@ -130,14 +160,12 @@ class _Search:
         typical = float(portfolio.objective.list_price[sold].mean()) if sold.any() else 1.0
         self.scale = np.full(len(self.target), typical)
         self.scale[[pools, pools + 2]] = 1.0  # a charge per unit of money has no unit
-        self.slope = (
-            3.0 / self.scale
-        )  # of the excess in the multiplier: a first guess, for an elasticity of −3
+        self.slope = 3.0 / self.scale  # of the excess in the multiplier: a first guess, for an elasticity of −3
         self.out_of_reach = np.zeros(len(self.target), dtype=bool)
         self.evaluations = 0
 
     def excess_of(self, price: FloatArray) -> FloatArray:
-        """Log of usage over limit, so that it is nearly straight in the multiplier; above 0 is a violation."""
+        """Log of usage over limit, nearly straight in the multiplier; above 0 is a violation."""
         with np.errstate(divide="ignore"):
             excess = self.sides * (np.log(self.portfolio.usage(price)) - self.target)
         return np.where(np.isnan(excess), -np.inf, excess)
@@ -145,6 +173,10 @@ class _Search:
     def excess(self, multipliers: FloatArray, tightening: FloatArray) -> FloatArray:
         self.evaluations += 1
         return self.excess_of(self.response.relaxed(self.portfolio.shadow_prices(multipliers))) + tightening
+
+    def offer(self, multipliers: FloatArray) -> Offer:
+        self.evaluations += 1
+        return self.response.admissible(self.portfolio.shadow_prices(multipliers))
 
     def settle(self, multipliers: FloatArray, tightening: FloatArray) -> FloatArray:
         """Settle each kind of constraint in turn until all of them are settled together."""
@@ -161,7 +193,7 @@ class _Search:
     def settle_block(
         self, multipliers: FloatArray, excess: FloatArray, tightening: FloatArray, block: slice
     ) -> tuple[FloatArray, FloatArray]:
-        """Return the least multipliers of this block that keep its limits, the others as they are, and the excess.
+        """Return the least multipliers of this block that keep its limits, and the excess with them.
 
         Secant steps, each constraint in a bracket of its own that a step never leaves.
         """
@@ -216,8 +248,6 @@ def _states(
 ) -> Iterator[ConstraintState]:
     columns = (portfolio.limits, portfolio.usage(price), portfolio.sides, multipliers)
     names = [("stock", pool_id) for pool_id in pool_ids] + [(name, None) for name in TOTALS]
-    for (name, pool_id), limit, used, side, multiplier in zip(
-        names, *(c.tolist() for c in columns), strict=True
-    ):
+    for (name, pool_id), limit, used, side, multiplier in zip(names, *(c.tolist() for c in columns), strict=True):
         if not np.isnan(limit):
             yield ConstraintState(name, pool_id, limit, used, side * (limit - used), multiplier)

@@ -28,7 +28,7 @@ PARITY_BISECTIONS = 12
 
 @dataclass(frozen=True)
 class PriceBook:
-    """Prices of decisions priced together (as `models.pricing.price_decisions` gives them) and what holds them.
+    """Prices of decisions priced together, as `models.pricing.price_decisions` gives them.
 
     ``terms`` price a later decision as the book would have; ``certificate`` is the evidence to publish by.
     """
@@ -74,9 +74,7 @@ def price_book(request: BookRequest) -> PriceBook:
     if bound is None:
         return book
     if request.group is None:
-        raise PolicyError(
-            "fairness.parity_bound is set, but no group of users is known: give group, or unset it"
-        )
+        raise PolicyError("fairness.parity_bound is set, but no group of users is known: give group, or unset it")
     if _gap(request, book) <= bound:
         return book
     return _within_parity(request, book, bound)
@@ -158,7 +156,7 @@ class _Market:
             alone=_alone(given, policy, rows),
             pool_ids=[str(pool) for pool in left.index],
             pool=left.index.get_indexer(pd.Index(pool_id)).astype(np.int64),  # −1, NO_POOL, where not found
-            remaining=left.to_numpy(np.float64),
+            remaining=np.asarray(left, np.float64),
             quantity=np.where(rows.has_price & pd.isna(withdrawn), quantity, 0.0),
             withdrawn=withdrawn,
             parity_band=parity_band,

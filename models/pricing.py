@@ -41,12 +41,15 @@ def price_decisions(
     ``shadow_price`` is what a unit of scarce stock is worth. Prices are explored only in a named
     ``exploration_period``, in which one user and product always draw the same price.
 
+    ``terms`` are those of the book the decisions belong to (see `models.price_book`): bid prices by
+    pool_id, bonuses and the parity band. A policy with limits on a whole book needs them.
+
     Returns price, uniform_price, purchase_probability, expected_profit (a decision, over unit cost),
     elasticity, lower and upper (the lowest and highest admissible price), reasons (a list of REASONS),
     randomised, propensity (density of the price shown per unit of price / list price; NaN where nothing was
     drawn) and refused (why there is no price, or None). A user without consent has exactly the uniform
     price. Raises PricingInputError where columns or rows are missing, PolicyError where the currency cannot
-    have the policy's price ending.
+    have the policy's price ending or the terms are missing.
     """
     given = read_inputs(decisions, curve, uniform_curve, live_price, live_uniform_price, shadow_price)
     rows = _priced_alone(decisions, given, policy, currency, terms)

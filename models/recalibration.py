@@ -80,6 +80,10 @@ def _fit(
     columns = np.column_stack([np.ones(rows.sum()), b * (v - 1), b * (1 - offers.price_ratio[rows])])
     scale = (_SMALLEST_SCALE, None) if method == "randomised" else (1.0, 1.0)
     alpha, level, sensitivity = maximum_likelihood(
-        columns, offers.purchased[rows], offers.weight[rows], np.array([0.0, 1.0, 1.0]), [(None, None), scale, scale]
+        columns,
+        offers.purchased[rows],
+        offers.weight[rows],
+        np.array([0.0, 1.0, 1.0]),
+        [(None, None), scale, scale],
     ).tolist()
     return Recalibration(alpha, level, sensitivity, method, int(rows.sum()))

@@ -88,9 +88,7 @@ def best_prices(
     return RowPrices(uniform, personal, _refusals(given, uniform, personal))
 
 
-def _best_price(
-    objective: Objective, rules: Iterator[Bound], shadow: ShadowPrices, grid: PriceGrid
-) -> BestPrice:
+def _best_price(objective: Objective, rules: Iterator[Bound], shadow: ShadowPrices, grid: PriceGrid) -> BestPrice:
     kept = list(rules)
     charged = ChargedObjective(objective, shadow)
     interval, optimum = intersect(kept, len(objective.list_price), grid), charged.optimum()

@@ -72,12 +72,10 @@ class ChargedObjective:
         charge = shadow.unit - shadow.revenue * price
         if shadow.discount > 0:
             charge = charge + shadow.discount * np.maximum(plain.list_price - price, 0.0)
-        return np.asarray(
-            plain.value(price) - charge * plain.curve.purchase_probability(price / plain.list_price)
-        )
+        return np.asarray(plain.value(price) - charge * plain.curve.purchase_probability(price / plain.list_price))
 
     def optimum(self) -> FloatArray:
-        """Return the best price: in closed form on either side of the list price, where the discount begins."""
+        """Return the best price, in closed form on either side of the list price, where discounts begin."""
         above = self._optimum_where(discount=0.0)
         if self.shadow.discount == 0:
             return above

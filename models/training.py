@@ -4,7 +4,7 @@ import copy
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import pandas as pd
@@ -17,10 +17,13 @@ from models.decisions import Decisions
 from models.demand import DemandModel, Response
 from models.encoding import EncodedDecisions, Encoding
 from models.errors import PricingError
-from models.logistic import maximum_likelihood
+from models.features import move, take
+from models.logistic import OPEN, maximum_likelihood
 
 Progress = Callable[[int, float, float], None]
-_POOLED_SENSITIVITY = (0.5, 50.0)  # a start outside of it comes from too little price variation to be believed
+_FIXED_AT_0, _FIXED_AT_1, _RESCALING = (0.0, 0.0), (1.0, 1.0), (0.1, 10.0)
+# A start outside of this comes from too little price variation, or from confounding, and is not to be believed.
+_POOLED_SENSITIVITY = (0.5, 50.0)
 
 
 class TrainingError(PricingError):
@@ -43,11 +46,11 @@ class TrainingConfig:
 
     """
 
-    epochs: int = 8
+    epochs: int = 5
     patience: int = 2
     histories: int = 512
-    learning_rate: float = 3e-3
-    weight_decay: float = 0.05
+    learning_rate: float = 2e-3
+    weight_decay: float = 0.1
     personal_mask_share: float = 0.15
     seed: int = 0
 
@@ -68,14 +71,6 @@ class Offers(NamedTuple):
         columns = (decisions.price_ratio, decisions.purchased, weight, residual, decisions.randomised)
         return cls(*(torch.tensor(column, dtype=torch.float32) for column in columns))
 
-    def take(self, rows: Tensor) -> "Offers":
-        """Return the offers of `rows` (N,)."""
-        return Offers(*(column[rows] for column in self))
-
-    def to(self, device: torch.device) -> "Offers":
-        """Return the same offers on `device`."""
-        return Offers(*(column.to(device) for column in self))
-
 
 @dataclass(frozen=True)
 class Log:
@@ -91,14 +86,13 @@ class Log:
     count: Tensor
 
     @classmethod
-    def of(
-        cls, decisions: Decisions, encoding: Encoding, residual: NDArray[np.float64], device: torch.device
-    ) -> Self:
+    def of(cls, decisions: Decisions, encoding: Encoding, residual: NDArray[np.float64], device: torch.device) -> Self:
         """Return the log of `decisions` on `device`."""
-        encoded = encoding.encode(decisions).to(device)
+        encoded = move(encoding.encode(decisions), device)
         count = encoded.history.bincount(minlength=len(encoded.histories.start))
         rows = encoded.history.argsort(stable=True)
-        return cls(encoded, Offers.of(decisions, residual).to(device), rows, count.cumsum(0) - count, count)
+        offers = move(Offers.of(decisions, residual), device)
+        return cls(encoded, offers, rows, count.cumsum(0) - count, count)
 
     def batch(self, histories: Tensor) -> tuple[EncodedDecisions, Offers]:
         """All offers of some histories (B,)."""
@@ -106,7 +100,7 @@ class Log:
         history = torch.arange(len(histories), device=count.device).repeat_interleave(count)
         place = torch.arange(len(history), device=count.device) - (count.cumsum(0) - count)[history]
         rows = self.rows[self.first[histories][history] + place]
-        return self.decisions.batch(histories, rows, history), self.offers.take(rows)
+        return self.decisions.batch(histories, rows, history), take(self.offers, rows)
 
     def batches(self, size: int, generator: torch.Generator | None = None) -> Iterator[Tensor]:
         """History numbers (B,), by length or, with a generator, in random batches of similar length.
@@ -117,8 +111,9 @@ class Log:
         if generator is None:
             chunks = [events.argsort(stable=True)]
         else:
-            chunks = list(torch.randperm(len(events), generator=generator).split(16 * size))
-        batches = [part for chunk in chunks for part in chunk[events[chunk].argsort(stable=True)].split(size)]
+            chunks = list(torch.split(torch.randperm(len(events), generator=generator), 16 * size))
+        ordered = [chunk[events[chunk].argsort(stable=True)] for chunk in chunks]
+        batches = [batch for chunk in ordered for batch in torch.split(chunk, size)]
         turn = torch.randperm(len(batches), generator=generator).tolist() if generator else range(len(batches))
         for number in turn:
             yield batches[number].to(self.rows.device)
@@ -134,7 +129,11 @@ class TrainingReport:
 
 
 def train(
-    network: DemandModel, training: Log, validation: Log, config: TrainingConfig, progress: Progress | None = None
+    network: DemandModel,
+    training: Log,
+    validation: Log,
+    config: TrainingConfig,
+    progress: Progress | None = None,
 ) -> TrainingReport:
     """Fits the network in place by weighted maximum likelihood and keeps the epoch best on `validation`.
 
@@ -183,25 +182,36 @@ def log_loss(network: DemandModel, log: Log, histories: int = 1024) -> float:
     return float(torch.stack(parts).sum()) / len(log.rows)
 
 
-def start_from_pooled(network: DemandModel, training: Decisions, residual: NDArray[np.float64]) -> None:
-    """Start the network at one response for all: a logit on price, residual and the product's mean price ratio.
+def start_from_pooled(
+    network: DemandModel, training: Decisions, encoding: Encoding, residual: NDArray[np.float64]
+) -> None:
+    """Start the network at one response for all.
 
-    The mean of the product (Mundlak, Econometrica 1978) takes up that products which differ in price differ in demand
-    too; it is left out of the start, the product's own level replaces it.
+    It is that of a logit on price and residual with all numeric features and a level for each product, so that
+    neither the products that are often cheap nor the users who meet low prices are mistaken for a price effect.
+
+    Raises:
+        TrainingError: all offers were bought, or none.
+
     """
-    rate = np.average(training.purchased, weights=training.weight)
+    purchased, weight, ratio = training.purchased, training.weight, training.price_ratio
+    rate = np.average(purchased, weights=weight)
     if not 0 < rate < 1:
         raise TrainingError("the training offers are all bought or all refused; a demand model needs both")
-    ratio, product = training.price_ratio, pd.factorize(training.frame["product_id"])[0]
-    typical = (np.bincount(product, ratio) / np.bincount(product))[product]
-    columns = np.column_stack(
-        [np.ones(len(ratio)), 1 - ratio, residual, training.randomised, typical - typical.mean()]
-    )
-    start = np.array([math.log(rate / (1 - rate)), 1.0, 0.0, 0.0, 0.0])
-    bounds = [(None, None) if column.any() else (0.0, 0.0) for column in columns.T]
+    shared = np.column_stack([1 - ratio, residual, training.randomised])
+    features = encoding.flat(training)
+    features = features[[name for name in features if not str(name).endswith("_code")]]
+    controls = np.column_stack([features.fillna(0), features.isna()])
+    columns = np.column_stack([np.ones(len(ratio)), shared, controls - controls.mean(axis=0)])
+    start = np.zeros(columns.shape[1])
+    start[0] = np.log(rate / (1 - rate))
+    bounds = [OPEN if column.any() else _FIXED_AT_0 for column in columns.T]
     bounds[1] = _POOLED_SENSITIVITY
-    fit = maximum_likelihood(columns, training.purchased, training.weight, start, bounds)
-    network.start_from(*fit[:4].tolist())
+    product = pd.factorize(training.frame["product_id"])[0].astype("int64")
+    slopes = maximum_likelihood(columns, purchased, weight, start, bounds, product)[1:4]
+    around = np.column_stack([np.ones(len(ratio)), shared @ slopes])
+    level, _ = maximum_likelihood(around, purchased, weight, np.array([start[0], 1.0]), [OPEN, _FIXED_AT_1])
+    network.start_from(float(level), *slopes.tolist())
 
 
 @torch.no_grad()
@@ -215,14 +225,14 @@ def refit_population(network: DemandModel, log: Log, histories: int = 1024) -> N
     parts = [(network(decisions), offers) for decisions, offers in map(log.batch, log.batches(histories))]
     response = Response(*map(torch.cat, zip(*(part for part, _ in parts), strict=True)))
     offers = Offers(*map(torch.cat, zip(*(part for _, part in parts), strict=True)))
-    level = full_log_odds(network, response, offers) - response.sensitivity * (1 - offers.price_ratio)
     price = response.sensitivity * (1 - offers.price_ratio)
-    columns = torch.stack([level, price, torch.ones_like(level), offers.residual, offers.randomised], dim=1)
-    columns, purchased, weight = (part.double().cpu().numpy() for part in (columns, offers.purchased, offers.weight))
-    bounds = [(1.0, 1.0), (0.1, 10.0), *((None, None) if column.any() else (0.0, 0.0) for column in columns.T[2:])]
-    start = np.array([1.0, 1.0, 0.0, 0.0, 0.0])
-    _, scale, *shifts = maximum_likelihood(columns, purchased, weight, start, bounds).tolist()
-    network.adjust(scale, *shifts)
+    rest = full_log_odds(network, response, offers) - price
+    columns = torch.stack([rest, price, torch.ones_like(rest), offers.residual, offers.randomised], dim=1)
+    table, purchased, weight = (part.double().cpu().numpy() for part in (columns, offers.purchased, offers.weight))
+    shifts = [OPEN if column.any() else _FIXED_AT_0 for column in table.T[2:]]
+    start, bounds = np.array([1.0, 1.0, 0.0, 0.0, 0.0]), [_FIXED_AT_1, _RESCALING, *shifts]
+    fit = maximum_likelihood(table, purchased, weight, start, bounds)
+    network.adjust(*fit[1:].tolist())
 
 
 def _negative_log_likelihood(network: DemandModel, decisions: EncodedDecisions, offers: Offers) -> Tensor:
@@ -231,9 +241,7 @@ def _negative_log_likelihood(network: DemandModel, decisions: EncodedDecisions, 
     with torch.autocast(device, dtype=torch.bfloat16, enabled=device == "cuda"):
         response = network(decisions)
     log_odds = full_log_odds(network, response, offers)
-    return functional.binary_cross_entropy_with_logits(
-        log_odds, offers.purchased, offers.weight, reduction="sum"
-    )
+    return functional.binary_cross_entropy_with_logits(log_odds, offers.purchased, offers.weight, reduction="sum")
 
 
 def full_log_odds(network: DemandModel, response: Response, offers: Offers) -> Tensor:
@@ -245,9 +253,9 @@ def full_log_odds(network: DemandModel, response: Response, offers: Offers) -> T
 def _optimizer(
     network: DemandModel, config: TrainingConfig, steps: int
 ) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler]:
-    matrices = [p for p in network.parameters() if p.ndim > 1]
-    rest = [p for p in network.parameters() if p.ndim <= 1]
-    groups = [{"params": matrices}, {"params": rest, "weight_decay": 0.0}]
+    matrices = [parameter for parameter in network.parameters() if parameter.ndim > 1]
+    rest = [parameter for parameter in network.parameters() if parameter.ndim <= 1]
+    groups: list[dict[str, Any]] = [{"params": matrices}, {"params": rest, "weight_decay": 0.0}]
     optimizer = torch.optim.AdamW(groups, config.learning_rate, weight_decay=config.weight_decay, fused=True)
     total = max(2, steps * config.epochs)
 

@@ -7,7 +7,8 @@ import pyarrow as pa
 def arrow_array(values: pd.Series) -> pa.Array | pa.ChunkedArray:
     """A column as Arrow, empty values as null.
 
-    Aware times go by way of their UTC values: Arrow would ask pandas for values that drop the zone, which pandas 3 deprecates.
+    Aware times go by way of their UTC values: Arrow would ask pandas for values without zone, which pandas 3
+    deprecates.
     """
     if not isinstance(values.dtype, pd.DatetimeTZDtype):
         return pa.array(values, from_pandas=True)

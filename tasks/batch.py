@@ -1,4 +1,4 @@
-"""One load on its way into its dataset: every row examined, then merged or quarantined, or the load refused whole."""
+"""One load on its way into its dataset: each row merged or quarantined, or the load refused whole."""
 
 import logging
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ log = logging.getLogger("pricing.validate")
 
 
 class LostRowsError(PricingError):
-    """Merged and quarantined rows do not add up to the collected ones: a defect of the platform; nothing was kept."""
+    """Merged and quarantined rows do not add up to the collected ones: a defect; nothing was kept."""
 
 
 @dataclass(frozen=True)
@@ -89,9 +89,7 @@ class Batch:
         return counts
 
     def _drop_superseded(self, waiting: Waiting) -> None:
-        keys = {
-            f"{alias}_key": _qualified(alias, list(waiting.table.key)) for alias in ("released", "collected")
-        }
+        keys = {f"{alias}_key": _qualified(alias, list(waiting.table.key)) for alias in ("released", "collected")}
         with self.connection.cursor() as cursor:
             statement = names.SQL(sql.query("waiting_superseded")).format(**keys, **waiting.identifiers)
             cursor.execute(statement)
@@ -104,22 +102,25 @@ class Batch:
             cursor.execute(statement, {"dataset": self.load.dataset})
 
     def _failing(self, waiting: Waiting) -> list[tuple[str, int, list[int], str]]:
-        """Each rule that collected rows broke, with how many rows, the first of them and where they came from."""
+        """Each rule that collected rows broke, with how many, the first of them and their origin."""
         with self.connection.cursor() as cursor:
             cursor.execute(names.SQL(sql.query("waiting_failing")).format(**waiting.identifiers))
             return cursor.fetchall()
 
     def refusal(self, reports: dict[str, TableReport]) -> str | None:
         """Why the load is refused whole; None where every table's failing share is within its limit."""
+        if self.load.unchanged:
+            return None
         for name, report in reports.items():
-            collected = self.load.row_counts.get(name, 0) if not self.load.unchanged else 0
+            collected = self.load.row_counts[name]
             if report.failing > report.limit * collected:
                 rule, count, rows, origin = self._failing(self.waiting[name])[0]
-                shown = f"{origin}, {shown_rows(rows)}{'' if count <= len(rows) else ' and later ones'}"
+                place, share = ".".join(self.waiting[name].path), report.failing / collected
                 return (
-                    f"{name}: {report.failing:,} of {collected:,} rows break a rule ({report.failing / collected:.1%}, the limit is"
-                    f" {report.limit:.0%}), most of them '{rule}': {shown}. Nothing was merged. Repair the source and run"
-                    f" again; the rows stay in {'.'.join(self.waiting[name].path)}, each with its rule"
+                    f"{name}: {report.failing:,} of {collected:,} rows ({share:.1%}) break a rule, above"
+                    f" {report.limit:.0%}. '{rule}' is broken by {count:,}: {origin}, {shown_rows(rows)}."
+                    " Nothing was merged. Repair the source and run again; the rows stay in"
+                    f" {place}, each with what it broke"
                 )
         return None
 
@@ -133,9 +134,7 @@ class Batch:
             self._merge_table(waiting)
             waiting.drop(self.connection)
         with self.connection.cursor() as cursor:
-            cursor.execute(
-                sql.query("loads_left_behind"), {"dataset": self.load.dataset, "load_id": self.load.load_id}
-            )
+            cursor.execute(sql.query("loads_left_behind"), {"dataset": self.load.dataset, "load_id": self.load.load_id})
             left_behind = [load_id for (load_id,) in cursor.fetchall()]
         for load_id in left_behind:
             for table in TABLES.values():
@@ -150,7 +149,7 @@ class Batch:
         quarantined = keep_failing(self.connection, waiting, self.load.dataset, self.tried[table.name])
         if merged + quarantined != rows:
             raise LostRowsError(
-                f"{table.name}: of {rows:,} rows {merged:,} were merged and {quarantined:,} quarantined; nothing was kept"
+                f"{table.name}: {rows:,} rows, {merged:,} merged, {quarantined:,} quarantined; none kept"
             )
         log.info(
             "%s: %s rows merged, %s quarantined, %.1f s",
@@ -168,9 +167,7 @@ class Batch:
         }
         with self.connection.cursor() as cursor:
             cursor.execute(
-                names.SQL("SELECT EXISTS (SELECT FROM {table} WHERE dataset = %(dataset)s)").format(
-                    **fillings
-                ),
+                names.SQL("SELECT EXISTS (SELECT FROM {table} WHERE dataset = %(dataset)s)").format(**fillings),
                 dataset,
             )
             (grown,) = cursor.fetchone() or (True,)

@@ -65,7 +65,5 @@ def discard_book(url: str, book: StagedBook) -> None:
     """Drop the prices of a book; its row in pricing.books stays as history."""
     with transaction(url) as connection, connection.cursor() as cursor:
         for parent in PRICE_TABLES:
-            cursor.execute(
-                names.SQL("DROP TABLE IF EXISTS {}").format(names.Identifier(*book.table(parent)))
-            )
+            cursor.execute(names.SQL("DROP TABLE IF EXISTS {}").format(names.Identifier(*book.table(parent))))
         cursor.execute("UPDATE pricing.books SET state = 'dropped' WHERE book_id = %s", [book.book_id])

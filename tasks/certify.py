@@ -3,6 +3,7 @@
 import logging
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 import pyarrow as pa
 from prefect import task
@@ -10,9 +11,11 @@ from psycopg2 import sql as names
 from psycopg2.extensions import connection as Connection
 
 import sql
+from models.certificate import MAXIMUM_DUALITY_GAP
+from models.certificate import Certificate as OptimumCertificate
 from models.errors import PricingError
 from tasks.book import PRICE_TABLES, StagedBook
-from tasks.database import database_url, read_arrow, read_frame, transaction
+from tasks.database import database_url, read_arrow, read_rows, transaction
 from tasks.price import PricedBook
 from tasks.promote import Promotion
 from tasks.settings import Settings
@@ -32,12 +35,15 @@ class Certificate:
 
     `guardrails` counts the prices and the breaches of each rule, `expectations` those of the book's suite,
     `binding` the prices each reason holds, and `refused` the pairs left without a price, by reason.
+    `optimum` states the portfolio's constraints and the duality gap, `parity` the prices between groups.
     """
 
     guardrails: dict[str, int]
     binding: dict[str, int]
     refused: dict[str, int]
     expectations: dict[str, int]
+    optimum: dict[str, Any]
+    parity: dict[str, Any]
 
 
 @task
@@ -53,26 +59,42 @@ def certify(priced: PricedBook, promotion: Promotion) -> Certificate:
             binding=_binding_reasons(connection, priced.book),
             refused=priced.refused,
             expectations=_suite_results(connection, priced.book),
+            optimum=priced.optimum.to_dict(),
+            parity=priced.parity,
         )
     checked = certificate.guardrails | certificate.expectations
     prices = checked.pop("prices")
     broken = {rule: count for rule, count in checked.items() if count}
     if broken:
         raise UncertifiedBookError(f"book {priced.book.book_id} is not published; prices that break a rule: {broken}")
+    if not priced.optimum.is_certified:
+        raise UncertifiedBookError(
+            f"book {priced.book.book_id} is not published: {_shortfall(priced.optimum)}. "
+            "Loosen the limit or the guardrails"
+        )
     log.info("%s prices checked, no breach", f"{prices:,}")
     return certificate
+
+
+def _shortfall(optimum: OptimumCertificate) -> str:
+    """What keeps a book from being certified."""
+    if not optimum.violated:
+        return f"its duality gap is {optimum.duality_gap:.1e}, above {MAXIMUM_DUALITY_GAP:.0e}"
+    return "; ".join(
+        f"{state.name}{f' of pool {state.pool_id}' if state.pool_id else ''} is {state.achieved:,.6g}, "
+        f"the limit {state.limit:,.6g}"
+        for state in optimum.violated
+    )
 
 
 def _guardrail_breaches(connection: Connection, book: StagedBook, promotion: Promotion) -> dict[str, int]:
     rails = promotion.policy.guardrails
     limits = {
-        name: getattr(rails, name)
-        for name in ("minimum_margin", "maximum_markup", "maximum_discount", "above_uniform")
+        name: getattr(rails, name) for name in ("minimum_margin", "maximum_markup", "maximum_discount", "above_uniform")
     }
-    counts = read_frame(
-        connection, _of_book(connection, "guardrail_breaches", book), limits | {"dataset": promotion.snapshot.dataset}
-    )
-    return {str(rule): int(count) for rule, count in counts.iloc[0].items()}
+    query = _of_book(connection, "guardrail_breaches", book)
+    (counts,) = read_rows(connection, query, limits | {"dataset": promotion.snapshot.dataset})
+    return counts
 
 
 def _suite_results(connection: Connection, book: StagedBook) -> dict[str, int]:
@@ -83,20 +105,16 @@ def _suite_results(connection: Connection, book: StagedBook) -> dict[str, int]:
     columns = names.SQL(", ").join(map(names.Identifier, suites.columns("prices")))
     query = names.SQL("SELECT {} FROM {}").format(columns, names.Identifier(*book.table("personal_prices")))
     rows = read_arrow(connection, query.as_string(connection), {})
-    blocks = (
-        pa.Table.from_batches([batch]).to_pandas() for batch in rows.to_batches(max_chunksize=ROWS_PER_BLOCK)
-    )
+    blocks = (pa.Table.from_batches([batch]).to_pandas() for batch in rows.to_batches(max_chunksize=ROWS_PER_BLOCK))
     return dict(suites.run("prices", blocks).rules)
 
 
 def _binding_reasons(connection: Connection, book: StagedBook) -> dict[str, int]:
-    counts = read_frame(connection, _of_book(connection, "binding_reasons", book))
-    return dict(zip(counts["reason"], counts["prices"].astype(int).tolist(), strict=True))
+    counts = read_rows(connection, _of_book(connection, "binding_reasons", book))
+    return {row["reason"]: row["prices"] for row in counts}
 
 
 def _of_book(connection: Connection, query: str, book: StagedBook) -> str:
     """A named query with {personal} and {uniform} replaced by the staged tables."""
-    tables = {
-        parent.removesuffix("_prices"): names.Identifier(*book.table(parent)) for parent in PRICE_TABLES
-    }
+    tables = {parent.removesuffix("_prices"): names.Identifier(*book.table(parent)) for parent in PRICE_TABLES}
     return names.SQL(sql.query(query)).format(**tables).as_string(connection)

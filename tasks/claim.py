@@ -68,9 +68,7 @@ def claim(home: Path) -> Iterator[HeldClaim]:
     with (home / FILE).open("a+") as file:
         if not _locked(file):
             pid = _read(file).pid
-            raise ClaimedError(
-                f"`pricing up` already runs on {home} (process {pid}): use it, or end it first"
-            )
+            raise ClaimedError(f"`pricing up` already runs on {home} (process {pid}): use it, or end it first")
         end(_orphans(_read(file)), patience=5)
         yield HeldClaim(file)
         file.truncate(0)

@@ -1,4 +1,4 @@
-"""Collect: a source's tables into waiting tables of the platform's database, in blocks, all of a load or nothing."""
+"""Collect: a source's tables into waiting tables of the database, in blocks, all of a load or nothing."""
 
 import logging
 from dataclasses import dataclass
@@ -18,9 +18,7 @@ from tasks.settings import Settings
 from tasks.sources import Source, SourceParameters, open_source
 from tasks.waiting import Waiting
 
-OVERLAP = timedelta(
-    days=1
-)  # how late a row may arrive and still be read: sources that can, start that much earlier
+OVERLAP = timedelta(days=1)  # how late a row may arrive and still be read: sources that can, start that much earlier
 
 log = logging.getLogger("pricing.collect")
 
@@ -40,8 +38,8 @@ class Load:
 def collect(parameters: SourceParameters) -> Load:
     """Copy a source's rows into the waiting tables of a new load; an unchanged source is not read.
 
-    Sources that can tell new rows by their time are read from a day before the newest row the platform has of each
-    table; the other tables are read whole.
+    Sources that can tell new rows by their time are read from a day before the newest row the dataset has
+    in each table; the other tables are read whole.
 
     Raises:
         SourceError: the source cannot be opened.

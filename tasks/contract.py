@@ -15,9 +15,7 @@ SHOWN_ROWS = 5
 class ContractError(PricingError):
     """A source breaks the data contract; the message names file, column, first rows and the way out."""
 
-    def __init__(
-        self, origin: str, problem: str, column: str | None = None, rows: Sequence[int] = ()
-    ) -> None:
+    def __init__(self, origin: str, problem: str, column: str | None = None, rows: Sequence[int] = ()) -> None:
         self.origin, self.problem, self.column, self.rows = origin, problem, column, tuple(rows)
         super().__init__(origin, problem, column, self.rows)
 
@@ -36,7 +34,7 @@ def shown_rows(rows: Sequence[int]) -> str:
 
 @dataclass(frozen=True)
 class Column:
-    """A column of the contract and what it holds; ``refers_to`` is the table whose key its values must be in."""
+    """A column and what it holds; ``refers_to`` is the table whose key its values must be in."""
 
     name: str
     kind: Kind
@@ -48,8 +46,8 @@ class Column:
 class Table:
     """A table of the contract.
 
-    ``key`` names the columns that tell its rows apart, ``time`` the column by which it grows, and ``prefixes`` the
-    beginnings of further column names a source may add.
+    ``key`` names the columns that tell its rows apart, ``time`` the column by which it grows, ``prefixes``
+    the beginnings of further column names a source may add.
     """
 
     name: str
@@ -72,9 +70,7 @@ class Table:
     @property
     def references(self) -> tuple[tuple[str, str], ...]:
         """Each (column, table) where the column's values must be keys of the table."""
-        return tuple(
-            (column.name, column.refers_to) for column in self.columns if column.refers_to is not None
-        )
+        return tuple((column.name, column.refers_to) for column in self.columns if column.refers_to is not None)
 
     @property
     def has_images(self) -> bool:
@@ -199,5 +195,5 @@ REQUESTS = Table(
     prefixes=("context_",),
 )
 
-# What a source holds, each table after those it refers to. Requests come apart from a source, in a file of their own.
+# What a source holds, each table after those it refers to. Requests come in a file of their own.
 TABLES = {table.name: table for table in (USERS, PRODUCTS, BEHAVIOUR, MARKET, INVENTORY, OFFERS)}

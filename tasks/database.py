@@ -1,8 +1,9 @@
 """The platform's database: connections, migrations, and COPY."""
 
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import pandas as pd
 import psycopg2
@@ -10,6 +11,7 @@ import pyarrow as pa
 import pyarrow.csv
 from psycopg2 import sql as names
 from psycopg2.extensions import connection as Connection
+from psycopg2.extras import RealDictCursor
 from sqlalchemy.engine import make_url
 
 import sql
@@ -105,25 +107,23 @@ def copy_frame(connection: Connection, table: Sequence[str], frame: pd.DataFrame
     return len(frame)
 
 
-def read_frames(
-    connection: Connection, text: str, parameters: dict[str, object], block_rows: int
-) -> Iterator[pd.DataFrame]:
-    """The rows of a query in blocks of bounded memory, through a server-side cursor."""
-    with connection.cursor(name="pricing_blocks") as cursor:
-        cursor.itersize = block_rows
-        cursor.execute(text, parameters)
-        while rows := cursor.fetchmany(block_rows):
-            yield pd.DataFrame(rows, columns=[column.name for column in cursor.description or ()])
-
-
-def read_frame(connection: Connection, text: str, parameters: dict[str, object] | None = None) -> pd.DataFrame:
-    """The rows of a query whole; for results known to be small."""
+def read_frame(connection: Connection, text: str, parameters: Mapping[str, object] | None = None) -> pd.DataFrame:
+    """The rows of a query as a frame; for results known to be small."""
     with connection.cursor() as cursor:
         cursor.execute(text, parameters)
         return pd.DataFrame(cursor.fetchall(), columns=[column.name for column in cursor.description or ()])
 
 
-def read_arrow(connection: Connection, text: str, parameters: dict[str, object]) -> pa.Table:
+def read_rows(
+    connection: Connection, text: str, parameters: Mapping[str, object] | None = None
+) -> list[dict[str, Any]]:
+    """The rows of a small result, each by column name."""
+    with connection.cursor(cursor_factory=RealDictCursor) as cursor:
+        cursor.execute(text, parameters)
+        return [dict(row) for row in cursor.fetchall()]
+
+
+def read_arrow(connection: Connection, text: str, parameters: Mapping[str, object]) -> pa.Table:
     """The rows of a query as Arrow, by COPY: several times faster and smaller than rows of Python objects.
 
     Raises:

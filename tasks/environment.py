@@ -38,8 +38,8 @@ def environment(settings: Settings) -> dict[str, str]:
     """What to add to os.environ before Prefect or MLflow is imported; what the user set stays.
 
     Starts the embedded Postgres where it is used, and makes the databases DATABASE_mlflow and DATABASE_prefect
-    beside the platform's own. Flow runs go to the Prefect server of a `pricing up` on this home, else to
-    one that lives as long as this process (its first start takes about 15 seconds, a later one 8).
+    beside the platform's own. Flow runs go to the server of a `pricing up` on this home, else to one
+    that lives as long as this process (its first start takes about 15 seconds, a later one 8).
     """
     url = make_url(database_url(settings))
     found = QUIET | {"PREFECT_HOME": str(settings.home / "prefect")}

@@ -20,9 +20,7 @@ def evaluate(trained: TrainedDemand, dataset: str) -> Evaluation:
     evaluation = evaluate_demand(trained.fitted, trained.split, _champion(dataset))
     losses = evaluation.comparison.query("metric == 'log_loss'").set_index("model")["value"]
     others = ", ".join(f"{loss:.5f} {model}" for model, loss in losses.drop(DEMAND_MODEL).items())
-    log.info(
-        "held-out log loss %.5f; against %s; in %.0f s", losses[DEMAND_MODEL], others, perf_counter() - started
-    )
+    log.info("held-out log loss %.5f; against %s; in %.0f s", losses[DEMAND_MODEL], others, perf_counter() - started)
     return evaluation
 
 

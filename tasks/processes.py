@@ -5,7 +5,7 @@ import signal
 import time
 from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 PROC = Path("/proc")
@@ -17,9 +17,9 @@ class Process:
     """A living process; `started`, in ticks of uptime, tells it from a later one of its number."""
 
     pid: int
-    name: str
-    parent: int
     started: int
+    name: str = field(compare=False)
+    parent: int = field(compare=False)  # changes when the parent ends
 
 
 def living(pid: int) -> Process | None:
@@ -29,7 +29,7 @@ def living(pid: int) -> Process | None:
     except (FileNotFoundError, ProcessLookupError):
         return None
     state, *fields = rest.split()
-    return None if state in "ZX" else Process(pid, name, int(fields[0]), int(fields[18]))
+    return None if state in "ZX" else Process(pid, int(fields[18]), name, int(fields[0]))
 
 
 def with_descendants(pids: Iterable[int]) -> list[Process]:

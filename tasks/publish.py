@@ -14,7 +14,7 @@ import sql
 from models.errors import PricingError
 from tasks.book import PRICE_TABLES, StagedBook, discard_book
 from tasks.certify import Certificate
-from tasks.database import database_url, read_frame, transaction
+from tasks.database import database_url, read_rows, transaction
 from tasks.price import PricedBook
 from tasks.promote import Promotion
 from tasks.registry import CHAMPION, VersionNotFoundError, set_alias, version_of
@@ -83,15 +83,17 @@ def already_live(promotion: Promotion) -> LiveBook | None:
     """
     url = database_url(Settings())
     with transaction(url) as connection:
-        found = read_frame(connection, sql.query("published_book"), {"inputs_hash": promotion.inputs_hash})
+        found = read_rows(connection, sql.query("published_book"), {"inputs_hash": promotion.inputs_hash})
         live = _live_book(connection)
-    if found.empty or live is None:
+    if not found or live is None:
         return None
-    book_id = int(found.iloc[0, 0])
+    book_id = found[0]["book_id"]
     if book_id == live.book_id:
         log.info("book %d is live and made from the same inputs; nothing to publish", book_id)
     else:
-        log.warning("book %d has the same inputs but is not live; `pricing rollback %d` returns to it", book_id, book_id)
+        log.warning(
+            "book %d has the same inputs but is not live; `pricing rollback %d` returns to it", book_id, book_id
+        )
     align_champion(live)
     return live
 
@@ -144,20 +146,20 @@ def _make_live(connection: Connection, book_id: int, action: str) -> LiveBook:
 
 
 def _live_book(connection: Connection) -> LiveBook | None:
-    found = read_frame(connection, sql.query("live_book"))
-    return None if found.empty else LiveBook(*found.iloc[0].astype(int).tolist())
+    found = read_rows(connection, sql.query("live_book"))
+    return LiveBook(**found[0]) if found else None
 
 
 def _previous_book(connection: Connection) -> int:
-    found = read_frame(connection, "SELECT previous_book_id FROM pricing.live WHERE previous_book_id IS NOT NULL")
-    if found.empty:
+    found = read_rows(connection, "SELECT previous_book_id FROM pricing.live WHERE previous_book_id IS NOT NULL")
+    if not found:
         raise RollbackError("there is no book before the live one; `pricing books` lists what there is")
-    return int(found.iloc[0, 0])
+    return int(found[0]["previous_book_id"])
 
 
 def _drop_old_books(url: str) -> None:
     with transaction(url) as connection:
-        old = read_frame(connection, sql.query("books_to_drop"), {"kept": BOOKS_KEPT})
-    for book_id in old["book_id"]:
-        discard_book(url, StagedBook(int(book_id)))
-        log.info("dropped the prices of book %d; its history stays", book_id)
+        old = read_rows(connection, sql.query("books_to_drop"), {"kept": BOOKS_KEPT})
+    for book in old:
+        discard_book(url, StagedBook(book["book_id"]))
+        log.info("dropped the prices of book %d; its history stays", book["book_id"])

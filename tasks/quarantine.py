@@ -25,8 +25,9 @@ def known_ids(parent: str) -> names.Identifier:
 def try_again(connection: Connection, waiting: Waiting, dataset: str) -> list[int]:
     """Add released rows to a waiting table; returns their quarantine ids.
 
-    Rows that were kept out only because their user or product was unknown are released as soon as it is known. A row
-    that does not fit its table, or shares its key with another released row, goes back with that as its rule.
+    Rows kept out only because their user or product was unknown are released as soon as it is known. A row
+    that does not fit its table, or shares its key with another released row, goes back with that as its
+    rule.
     """
     _release_strangers(connection, waiting.table, dataset)
     with connection.cursor() as cursor:
@@ -96,16 +97,16 @@ def _cells(row: Any, table: Table) -> dict[str, Any]:
 
 
 def keep_failing(connection: Connection, waiting: Waiting, dataset: str, tried: list[int]) -> int:
-    """Bring the quarantine up to date with a load: rows that pass leave it, failing rows enter; returns how many."""
+    """Bring the quarantine up to date: rows that pass leave it, failing rows enter; returns how many."""
     identifiers = {"waiting": waiting.identifiers["waiting"], "row_key": _row_key(waiting.table)}
     parameters = {"dataset": dataset, "table": waiting.table.name, "tried": tried}
     with connection.cursor() as cursor:
         cursor.execute("SET LOCAL TimeZone = 'UTC'")
         cursor.execute(
-            "SELECT EXISTS (SELECT FROM pricing.quarantine WHERE dataset = %(dataset)s AND table_name = %(table)s)",
+            "SELECT FROM pricing.quarantine WHERE dataset = %(dataset)s AND table_name = %(table)s LIMIT 1",
             parameters,
         )
-        if cursor.fetchone() == (True,):
+        if cursor.rowcount:
             cursor.execute(names.SQL(sql.query("quarantine_clear")).format(**identifiers), parameters)
         cursor.execute(names.SQL(sql.query("quarantine_fill")).format(**identifiers), parameters)
         return cursor.rowcount

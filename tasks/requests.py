@@ -1,22 +1,25 @@
 """Prices for a table of requests, from a model and a policy: batch quotes, what-ifs, and the served model."""
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
-import pyarrow as pa
-import pyarrow.csv
-import pyarrow.parquet
 from psycopg2.extensions import connection as Connection
 
 import sql
+from models.decisions import Decisions
 from models.errors import PricingError
 from models.fitted import FittedDemand
 from models.policy import PricingPolicy
+from models.price_book import BookRequest, price_book
 from models.pricing import price_decisions
+from models.shadow_prices import BookTerms
+from tasks.candidates import remaining_stock
 from tasks.conformity import conform
 from tasks.contract import REQUESTS
-from tasks.database import copy_frame, database_url, read_frame, transaction
+from tasks.database import copy_frame, database_url, read_rows, transaction
 from tasks.features import live_prices, read_decisions
 from tasks.publish import live_book
 from tasks.registry import version_of
@@ -32,6 +35,17 @@ class RequestError(PricingError):
     """A table of requests cannot be priced."""
 
 
+@dataclass(frozen=True)
+class Terms:
+    """What requests are priced under: a model, a policy, and the book's multipliers if a book is live."""
+
+    demand: FittedDemand
+    policy: PricingPolicy
+    dataset: str
+    currency: str
+    book: BookTerms | None = None
+
+
 def quote_requests(requests: Path, out: Path) -> int:
     """Price a CSV or Parquet file of requests under the live book's model and policy; returns the number of rows.
 
@@ -42,17 +56,15 @@ def quote_requests(requests: Path, out: Path) -> int:
     for path in (requests, out):
         if path.suffix not in {".csv", ".parquet"}:
             raise RequestError(f"{path}: requests are read from and written to .csv or .parquet")
-    settings = Settings()
-    url = database_url(settings)
+    frame = read_requests(requests)
+    url = database_url(Settings())
     live = live_book(url)
     if live is None:
         raise RequestError("no price book is live yet; publish one with `pricing run`")
     demand = version_of(str(live.model_version)).demand()
     with transaction(url) as connection:
-        book = read_frame(connection, sql.query("book_terms"), {"book_id": live.book_id}).iloc[0]
-        policy = PricingPolicy.from_mapping(book["policy"], origin=f"book {live.book_id}")
-        frame = read_requests(requests)
-        prices = price_requests(connection, frame, str(requests), demand, policy, book["dataset"], book["currency"])
+        (book,) = read_rows(connection, sql.query("book_terms"), {"book_id": live.book_id})
+        prices = price_requests(connection, frame, str(requests), live_terms(demand, book))
     prices = prices.assign(book_id=live.book_id, model_version=live.model_version)[OUTPUT_COLUMNS]
     if out.suffix == ".csv":
         prices.assign(reasons=prices["reasons"].map(json.dumps)).to_csv(out, index=False)
@@ -61,16 +73,17 @@ def quote_requests(requests: Path, out: Path) -> int:
     return len(prices)
 
 
-def price_requests(
-    connection: Connection,
-    requests: pd.DataFrame,
-    origin: str,
-    demand: FittedDemand,
-    policy: PricingPolicy,
-    dataset: str,
-    currency: str,
-) -> pd.DataFrame:
+def live_terms(demand: FittedDemand, book: dict[str, Any]) -> Terms:
+    """The terms of a row of pricing.books."""
+    policy = PricingPolicy.from_mapping(book["policy"], origin=f"book {book['book_id']}")
+    return Terms(demand, policy, book["dataset"], book["currency"], BookTerms(**book["terms"]))
+
+
+def price_requests(connection: Connection, requests: pd.DataFrame, origin: str, terms: Terms) -> pd.DataFrame:
     """One row a request, in order: its prices, never explored. A refused request has no price and its reason.
+
+    Requests are priced together, so that those of one pool fit what it has left; under a policy with limits
+    on the whole portfolio they take the live book's multipliers instead, as its own prices did.
 
     Raises:
         RequestError: a product is unknown in the dataset.
@@ -78,19 +91,35 @@ def price_requests(
     """
     rows = conform(requests, REQUESTS, origin, first_row=1)
     _decide(connection, rows)
-    _refuse_unknown_products(connection, dataset, origin)
-    decisions = read_decisions(connection, dataset)
-    live = live_prices(connection, dataset, decisions)
-    prices = price_decisions(
-        decisions.frame, demand.curve(decisions), demand.curve(decisions, personal=False), policy, currency,
-        live_price=live["price"], live_uniform_price=live["uniform_price"],
-    )  # fmt: skip
+    _refuse_unknown_products(connection, terms.dataset, origin)
+    decisions = read_decisions(connection, terms.dataset)
+    prices = _priced(connection, decisions, terms)
     prices["reasons"] = [
         reasons if refused is None else [refused]
         for reasons, refused in zip(prices["reasons"], prices["refused"], strict=True)
     ]
     prices.insert(0, "request_id", decisions.frame["decision_id"])
     return prices.set_index("request_id", drop=False).loc[rows["request_id"]].reset_index(drop=True)
+
+
+def _priced(connection: Connection, decisions: Decisions, terms: Terms) -> pd.DataFrame:
+    live = live_prices(connection, terms.dataset, decisions)
+    request = BookRequest(
+        decisions=decisions.frame,
+        curve=terms.demand.curve(decisions),
+        uniform_curve=terms.demand.curve(decisions, personal=False),
+        policy=terms.policy,
+        currency=terms.currency,
+        live_price=live["price"],
+        live_uniform_price=live["uniform_price"],
+        remaining=remaining_stock(connection, terms.dataset, decisions.frame["decided_at"].max().to_pydatetime()),
+    )
+    if terms.book is None or not terms.policy.binds_whole_book:
+        return price_book(request).prices
+    return price_decisions(
+        request.decisions, request.curve, request.uniform_curve, request.policy, request.currency,
+        live_price=request.live_price, live_uniform_price=request.live_uniform_price, terms=terms.book,
+    )  # fmt: skip
 
 
 def read_requests(path: Path) -> pd.DataFrame:
@@ -104,13 +133,15 @@ def _decide(connection: Connection, rows: pd.DataFrame) -> None:
     names = {"request_id": "decision_id", "requested_at": "decided_at"}
     with connection.cursor() as cursor:
         cursor.execute(sql.query("decisions_empty"))
-    copy_frame(connection, ["decision"], rows.rename(columns=names).drop(columns=["origin", "row_number"], errors="ignore"))
+    copy_frame(
+        connection, ["decision"], rows.rename(columns=names).drop(columns=["origin", "row_number"], errors="ignore")
+    )
 
 
 def _refuse_unknown_products(connection: Connection, dataset: str, origin: str) -> None:
-    unknown = read_frame(connection, sql.query("unknown_products"), {"dataset": dataset})
-    if len(unknown):
-        shown = ", ".join(unknown["product_id"].head(3))
+    unknown = read_rows(connection, sql.query("unknown_products"), {"dataset": dataset})
+    if unknown:
+        shown = ", ".join(row["product_id"] for row in unknown[:3])
         raise RequestError(
             f"{origin}: {len(unknown)} products are unknown in dataset {dataset} (first: {shown}); "
             "collect them first, or leave those requests out"

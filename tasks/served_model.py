@@ -10,31 +10,37 @@ from typing import Any
 import pandas as pd
 from mlflow.models import set_model
 from mlflow.pyfunc import PythonModel, PythonModelContext
+from psycopg2.extensions import connection as Connection
 
-from tasks.database import database_url, transaction
+import sql
+from tasks.database import database_url, read_rows, transaction
 from tasks.model_store import load_demand, load_policy
-from tasks.requests import price_requests
+from tasks.requests import Terms, live_terms, price_requests
 from tasks.settings import Settings
 
 
 class DemandPricer(PythonModel):  # type: ignore[misc]
-    """Prices requests with the model, policy and dataset it was registered with."""
+    """Prices requests as the platform itself does."""
 
     def load_context(self, context: PythonModelContext) -> None:
         """Load the model's files."""
         folder = Path(context.artifacts["demand"])
         self.demand, self.policy = load_demand(folder), load_policy(folder)
-        self.terms = context.model_config
+        self.registered = context.model_config
 
     def predict(
         self, context: PythonModelContext, model_input: pd.DataFrame, params: dict[str, Any] | None = None
     ) -> pd.DataFrame:
         """One row a request: price, uniform_price, purchase_probability, elasticity, lower, upper, reasons."""
         with transaction(database_url(Settings())) as connection:
-            return price_requests(
-                connection, model_input, "the request", self.demand, self.policy,
-                self.terms["dataset"], self.terms["currency"],
-            )  # fmt: skip
+            return price_requests(connection, model_input, "the request", self._terms(connection))
+
+    def _terms(self, connection: Connection) -> Terms:
+        """Those of the live book while it is this model's, else those it was registered with."""
+        live = read_rows(connection, sql.query("live_terms_of_run"), {"run_id": self.registered["run_id"]})
+        if live:
+            return live_terms(self.demand, live[0])
+        return Terms(self.demand, self.policy, self.registered["dataset"], self.registered["currency"])
 
 
 set_model(DemandPricer())

@@ -16,6 +16,7 @@ from sqlalchemy.engine import make_url
 
 from tasks.claim import HeldClaim, claim
 from tasks.database import database_url
+from tasks.dead_runs import close_dead_runs
 from tasks.environment import environment
 from tasks.ports import free_port, is_free
 from tasks.postgres import stop
@@ -88,6 +89,8 @@ def _start(settings: Settings, held: HeldClaim, children: list[Child], stopping:
     for child in children:
         child.await_ready(stopping)
         _log.info("%s ready: %s", child.program.name, child.program.address)
+    if _runs_prefect(settings) and (dead := close_dead_runs(variables["PREFECT_API_URL"], POOL)):
+        _log.info("%d flow runs had been cut off: they are recorded as crashed", dead)
     worker = Child(_worker(settings, variables), held)
     children.append(worker)
     worker.await_ready(stopping)
@@ -147,6 +150,8 @@ def _addresses(settings: Settings) -> dict[str, str]:
         "PREFECT_UI_API_URL": _own_prefect(settings),
         "PREFECT_SERVER_API_HOST": "127.0.0.1",
         "PREFECT_SERVER_API_PORT": str(settings.prefect_port),
+        # In memory, the default, the leases on a deployment's concurrency slots would not outlive a restart.
+        "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
     }
 
 
@@ -182,9 +187,6 @@ def _mlflow(settings: Settings, variables: dict[str, str]) -> Program:
 def _worker(settings: Settings, variables: dict[str, str]) -> Program:
     port = free_port(None)
     own = {"PREFECT_WORKER_WEBSERVER_HOST": "127.0.0.1", "PREFECT_WORKER_WEBSERVER_PORT": str(port)}
-    # So that its flow runs show their progress in the Prefect UI; the platform's loggers take the root's level.
-    levels = ("PREFECT_LOGGING_LEVEL", "PREFECT_LOGGING_ROOT_LEVEL")
-    own |= {level: os.environ.get(level, "INFO") for level in levels}
     options = ["--pool", POOL, "--type", "process", "--name", "pricing-up", "--with-healthcheck"]
     return Program(
         name="worker",

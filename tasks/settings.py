@@ -44,9 +44,7 @@ class Settings(BaseSettings):
     )
     mlflow_tracking_uri: str | None = Field(default=None, validation_alias="MLFLOW_TRACKING_URI", repr=False)
     prefect_api_url: str | None = Field(default=None, validation_alias="PREFECT_API_URL", repr=False)
-    prefect_port: int = Field(
-        default=4200, ge=1, le=65535, description="`pricing up` (PRICING_PREFECT_PORT)."
-    )
+    prefect_port: int = Field(default=4200, ge=1, le=65535, description="`pricing up` (PRICING_PREFECT_PORT).")
     mlflow_port: int = Field(default=5000, ge=1, le=65535, description="`pricing up` (PRICING_MLFLOW_PORT).")
 
     _variables: ClassVar[dict[str, str]] = {

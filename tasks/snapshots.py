@@ -2,7 +2,7 @@
 
 import hashlib
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import psycopg2.extras
@@ -12,7 +12,7 @@ from psycopg2.extensions import connection as Connection
 import sql
 from models.errors import PricingError
 from tasks.contract import TABLES, Table
-from tasks.database import read_frame, transaction
+from tasks.database import transaction
 
 
 class SnapshotNotFoundError(PricingError):
@@ -21,9 +21,12 @@ class SnapshotNotFoundError(PricingError):
 
 @dataclass(frozen=True)
 class Snapshot:
-    """A dataset's content. ``as_of`` is the newest time in it; ``quarantined`` counts the rows kept out, by table.
+    """A dataset's content.
 
-    ``validation`` has for each table its collected rows, those that failed, the limit, and the rules with their counts.
+    ``as_of`` is the newest time in it, ``quarantined`` counts the rows kept out, by table.
+
+    ``validation`` has under ``tables`` for each table its collected rows, those that failed, the limit, and
+    each rule's count; under ``data_docs`` the page of Great Expectations.
     """
 
     snapshot_id: str
@@ -47,13 +50,15 @@ def take_snapshot(
     for table in TABLES.values():
         row_counts[table.name], content = _content(connection, dataset, table)
         digest.update(f"{table.name} {row_counts[table.name]} {content}\n".encode())
-    newest = read_frame(connection, sql.query("snapshot_newest"), {"dataset": dataset}).iloc[0, 0]
+    with connection.cursor() as cursor:
+        cursor.execute(sql.query("snapshot_newest"), {"dataset": dataset})
+        (newest,) = cursor.fetchone() or (None,)
     snapshot = Snapshot(
         snapshot_id=digest.hexdigest(),
         dataset=dataset,
         currency=currency,
         row_counts=row_counts,
-        as_of=newest.to_pydatetime() if newest is not None else otherwise_as_of,
+        as_of=(newest or otherwise_as_of).astimezone(UTC),
         quarantined=quarantined_counts(connection, dataset),
         validation=validation,
     )
@@ -68,26 +73,19 @@ def latest_snapshot(url: str, dataset: str) -> Snapshot:
         SnapshotNotFoundError: there is none.
     """
     with transaction(url) as connection:
-        found = read_frame(connection, sql.query("snapshot_latest"), {"dataset": dataset})
-        if found.empty:
+        with connection.cursor() as cursor:
+            cursor.execute(sql.query("snapshot_latest"), {"dataset": dataset})
+            found = cursor.fetchone()
+        if found is None:
             raise SnapshotNotFoundError(f"dataset {dataset} has no snapshot; collect it with `pricing run`")
-        row = found.iloc[0]
-        return Snapshot(
-            snapshot_id=row["snapshot_id"],
-            dataset=dataset,
-            currency=row["currency"],
-            row_counts=row["row_counts"],
-            as_of=row["as_of"].to_pydatetime(),
-            quarantined=quarantined_counts(connection, dataset),
-            validation=row["validation"],
-        )
+        snapshot_id, currency, row_counts, as_of, validation = found
+        quarantined = quarantined_counts(connection, dataset)
+    return Snapshot(snapshot_id, dataset, currency, row_counts, as_of.astimezone(UTC), quarantined, validation)
 
 
 def quarantined_counts(connection: Connection, dataset: str) -> dict[str, int]:
     """How many rows of a dataset are in quarantine, by table."""
-    statement = (
-        "SELECT table_name, count(*) FROM pricing.quarantine WHERE dataset = %(dataset)s GROUP BY table_name"
-    )
+    statement = "SELECT table_name, count(*) FROM pricing.quarantine WHERE dataset = %(dataset)s GROUP BY table_name"
     with connection.cursor() as cursor:
         cursor.execute(statement, {"dataset": dataset})
         return dict(cursor.fetchall())
@@ -96,16 +94,13 @@ def quarantined_counts(connection: Connection, dataset: str) -> dict[str, int]:
 def _content(connection: Connection, dataset: str, table: Table) -> tuple[int, str]:
     images = {column.name for column in table.columns if column.kind == "image"}
     values = [
-        names.SQL("md5({})" if name in images else "{}").format(names.Identifier(name))
-        for name in table.stored_columns
+        names.SQL("md5({})" if name in images else "{}").format(names.Identifier(name)) for name in table.stored_columns
     ]
     statement = names.SQL(sql.query("snapshot_content")).format(
         values=names.SQL(", ").join(values), table=names.Identifier("data", table.name)
     )
     with connection.cursor() as cursor:
-        cursor.execute(
-            "SET LOCAL TimeZone = 'UTC'; SET LOCAL DateStyle = 'ISO'; SET LOCAL extra_float_digits = 1"
-        )
+        cursor.execute("SET LOCAL TimeZone = 'UTC'; SET LOCAL DateStyle = 'ISO'; SET LOCAL extra_float_digits = 1")
         cursor.execute(statement, {"dataset": dataset})
         count, content = cursor.fetchone() or (0, "")
     return count, content

@@ -1,11 +1,10 @@
 """Summary: what a finished run put live, for a person to read."""
 
 from dataclasses import dataclass
-
-import pandas as pd
+from typing import Any
 
 import sql
-from tasks.database import database_url, read_frame, transaction
+from tasks.database import database_url, read_rows, transaction
 from tasks.registry import version_of
 from tasks.settings import Settings
 
@@ -14,17 +13,16 @@ from tasks.settings import Settings
 class Summary:
     """The live book's figures, its model's held-out metrics, and a few of its prices."""
 
-    book: pd.Series
+    book: dict[str, Any]
     metrics: dict[str, float]
-    examples: pd.DataFrame
+    examples: list[dict[str, Any]]
 
 
 def summarise() -> Summary | None:
     """The live book in figures; None where no personal price is live."""
     with transaction(database_url(Settings())) as connection:
-        book = read_frame(connection, sql.query("book_summary"))
-        examples = read_frame(connection, sql.query("sample_prices"))
-    if book.empty:
+        books = read_rows(connection, sql.query("book_summary"))
+        examples = read_rows(connection, sql.query("sample_prices"))
+    if not books:
         return None
-    metrics = version_of(str(book.loc[0, "model_version"])).metrics()
-    return Summary(book.iloc[0], metrics, examples)
+    return Summary(books[0], version_of(str(books[0]["model_version"])).metrics(), examples)

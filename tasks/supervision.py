@@ -14,7 +14,7 @@ from tasks.environment import answers
 from tasks.processes import end, with_descendants
 
 START_SECONDS = 180  # of patience with one server: the first start makes its tables
-END_SECONDS = 8  # of patience with a server, or with the flow runs of the worker, before they are killed
+END_SECONDS = 5  # of patience with a server, or with the flow runs of the worker, before they are killed
 LONGEST_PAUSE = 60.0  # seconds between two starts of a server that keeps dying
 
 _log = logging.getLogger("pricing.servers")
@@ -104,7 +104,12 @@ class Child:
 
 
 def end_all(children: list[Child]) -> None:
-    """End the children and all that they have started, in whatever session it runs."""
-    end(with_descendants(child.process.pid for child in children), END_SECONDS)
+    """End what the children have started, in whatever session it runs, and then the children.
+
+    In this order the worker lives to hear how its flow runs ended, and they can still tell Prefect.
+    """
+    own = {child.process.pid for child in children}
+    end([process for process in with_descendants(own) if process.pid not in own], END_SECONDS)
+    end(with_descendants(own), END_SECONDS)
     for child in children:
         child.process.wait()

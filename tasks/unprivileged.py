@@ -82,9 +82,7 @@ def _created() -> pwd.struct_passwd:
         result = subprocess.run([*command, ACCOUNT], capture_output=True, text=True, check=False)
         return pwd.getpwnam(ACCOUNT)  # where useradd lost a race against itself, the account is there as well
     except FileNotFoundError:
-        raise AccountError(
-            f"Postgres refuses to run as root, and there is no useradd here: {way_out}"
-        ) from None
+        raise AccountError(f"Postgres refuses to run as root, and there is no useradd here: {way_out}") from None
     except KeyError:
         raise AccountError(f"cannot make the account {ACCOUNT}: {result.stderr.strip()}; {way_out}") from None
 

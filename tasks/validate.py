@@ -12,6 +12,7 @@ from prefect.artifacts import create_markdown_artifact
 from prefect.context import TaskRunContext
 from psycopg2.extensions import connection as Connection
 
+import sql
 from models.errors import PricingError
 from tasks.batch import Batch
 from tasks.collect import Load
@@ -32,14 +33,14 @@ class LoadError(PricingError):
 
 
 class BatchRefusedError(PricingError):
-    """So many rows of a table break a rule that none of the load is merged; its waiting tables stay to be looked at."""
+    """So many rows of a table break a rule that nothing of the load is merged."""
 
 
 @task
 def validate(load: Load) -> Snapshot:
-    """Merge the rows of a load that keep every rule, quarantine the others, and name what the dataset now holds.
+    """Merge the rows of a load that keep every rule, quarantine the others, and name the dataset's content.
 
-    Rows released from quarantine are validated with it. Collected rows are merged or quarantined, none is lost.
+    Rows released from quarantine are validated with it. A collected row is merged or quarantined, never lost.
 
     Raises:
         BatchRefusedError: the failing share of a table is above its suite's limit; nothing is merged.
@@ -48,9 +49,7 @@ def validate(load: Load) -> Snapshot:
     settings = Settings()
     snapshot = validate_load(load, database_url(settings), settings.home / "data_docs")
     if TaskRunContext.get() is not None:
-        create_markdown_artifact(
-            report_page(snapshot), key="validation", description=f"Validation of {load.dataset}"
-        )
+        create_markdown_artifact(report_page(snapshot), key="validation", description=f"Validation of {load.dataset}")
     return snapshot
 
 
@@ -86,25 +85,23 @@ def validate_load(load: Load, url: str, docs_folder: Path) -> Snapshot:
 
 
 def _claim(connection: Connection, load: Load) -> dict[str, Any]:
-    """Wait until no other validation of the dataset runs; returns what an earlier validation of the load found."""
+    """Wait for other validations of the dataset; returns what an earlier validation of the load found."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [load.dataset])
-        cursor.execute(
-            "SELECT state, validation FROM data.loads WHERE load_id = %s FOR UPDATE", [load.load_id]
-        )
+        cursor.execute("SELECT state, validation FROM data.loads WHERE load_id = %s FOR UPDATE", [load.load_id])
         state, validation = cursor.fetchone() or ("unknown", None)
+        cursor.execute(sql.query("loads_last_merged"), {"dataset": load.dataset})
+        newest_merged = (cursor.fetchone() or (0,))[0]
+    if state == "collected" and newest_merged > load.load_id:
+        state = f"superseded by load {newest_merged}"
     if state != ("merged" if load.unchanged else "collected"):
-        raise LoadError(
-            f"load {load.load_id} of {load.dataset} is {state}, not waiting for validation; collect again"
-        )
+        raise LoadError(f"load {load.load_id} of {load.dataset} is {state}, not waiting for validation; collect again")
     return validation or {}
 
 
 def _any_released(connection: Connection, dataset: str) -> bool:
     with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT EXISTS (SELECT FROM pricing.quarantine WHERE dataset = %s AND released)", [dataset]
-        )
+        cursor.execute("SELECT EXISTS (SELECT FROM pricing.quarantine WHERE dataset = %s AND released)", [dataset])
         (released,) = cursor.fetchone() or (False,)
     return bool(released)
 
@@ -120,21 +117,23 @@ def report_page(snapshot: Snapshot) -> str:
     tables = snapshot.validation.get("tables", {})
     lines = [
         f"# {snapshot.dataset}",
-        f"Snapshot `{snapshot.snapshot_id}`, newest fact {snapshot.as_of:%Y-%m-%d %H:%M} UTC, money in {snapshot.currency}.",
+        f"Snapshot `{snapshot.snapshot_id}`, money in {snapshot.currency}.",
+        f"The newest fact is of {snapshot.as_of:%Y-%m-%d %H:%M} UTC.",
         "",
-        "| table | rows checked | failing | limit | rows now | in quarantine |",
+        "| table | limit | rows checked | failing | rows now | in quarantine |",
         "|---|---:|---:|---:|---:|---:|",
     ]
     for name, table in tables.items():
-        now, kept_out = snapshot.row_counts[name], snapshot.quarantined.get(name, 0)
-        lines.append(
-            f"| {name} | {table['rows']:,} | {table['failing']:,} | {table['limit']:.0%} | {now:,} | {kept_out:,} |"
-        )
+        cells = [
+            table["rows"],
+            table["failing"],
+            snapshot.row_counts[name],
+            snapshot.quarantined.get(name, 0),
+        ]
+        lines.append(f"| {name} | {table['limit']:.0%} | {' | '.join(f'{cell:,}' for cell in cells)} |")
     lines += ["", "## Rules", "", "| table | rule | rows that break it |", "|---|---|---:|"]
     lines += [
-        f"| {name} | {rule} | {count:,} |"
-        for name, table in tables.items()
-        for rule, count in table["rules"].items()
+        f"| {name} | {rule} | {count:,} |" for name, table in tables.items() for rule, count in table["rules"].items()
     ]
     lines += ["", f"Great Expectations' own pages: `{snapshot.validation.get('data_docs', 'none')}`."]
     return "\n".join(lines)

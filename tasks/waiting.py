@@ -20,8 +20,8 @@ MAINTENANCE = "SET LOCAL work_mem = '128MB'"
 class Waiting:
     """The waiting table of one table of one load.
 
-    Besides the table's own columns it has ``waiting_id``; ``origin`` and ``row_number``, where the row came from;
-    ``quarantine_id``, where it was released from quarantine; and ``rule``, the first rule it broke.
+    Besides the table's own columns it has ``waiting_id``; ``origin`` and ``row_number``, where the row came
+    from; ``quarantine_id``, where it was released from quarantine; ``rule``, what it broke.
     """
 
     table: Table
@@ -56,9 +56,7 @@ class Waiting:
     def append(self, connection: Connection, frame: pd.DataFrame) -> None:
         """Add conforming rows, with their origin and row_number."""
         if "image" in frame.columns:  # as bytea writes it
-            frame = frame.assign(
-                image=frame["image"].map(lambda image: "\\x" + image.hex(), na_action="ignore")
-            )
+            frame = frame.assign(image=frame["image"].map(lambda image: "\\x" + image.hex(), na_action="ignore"))
         copy_frame(connection, self.path, frame)
 
     def refuse_duplicates(self, connection: Connection) -> None:
@@ -81,9 +79,7 @@ class Waiting:
     def blocks(self, connection: Connection, columns: list[str]) -> Iterator[pa.Table]:
         """These columns and waiting_id of all rows, in blocks of so many pages that memory stays bounded."""
         with connection.cursor() as cursor:
-            cursor.execute(
-                "SELECT pg_relation_size(%s::regclass) / 8192", [".".join(map(_quoted, self.path))]
-            )
+            cursor.execute("SELECT pg_relation_size(%s::regclass) / 8192", [".".join(map(_quoted, self.path))])
             (pages,) = cursor.fetchone() or (0,)
         statement = names.SQL(sql.query("waiting_block")).format(
             waiting=self.identifiers["waiting"], columns=comma_separated(["waiting_id", *columns])

@@ -9,6 +9,8 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from uuid import uuid4
 
+import numpy as np
+import pandas as pd
 import psycopg2
 import pytest
 from sqlalchemy.engine import make_url
@@ -130,3 +132,87 @@ def _execute(url: str, statement: str) -> list[tuple[object, ...]]:
         connection.autocommit = True
         cursor.execute(statement)
         return cursor.fetchall() if cursor.description else []
+
+
+@pytest.fixture(scope="session")
+def shop() -> dict[str, pd.DataFrame]:
+    """The contract's tables of a made-up shop: three months, 150 users, 12 products, demand that falls in price."""
+    return made_up_shop(np.random.default_rng(7))
+
+
+@pytest.fixture(scope="session")
+def shop_folder(shop: dict[str, pd.DataFrame], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same tables as Parquet files in one folder; to be read, not changed."""
+    folder = tmp_path_factory.mktemp("shop")
+    for table, frame in shop.items():
+        frame.to_parquet(folder / f"{table}.parquet", index=False)
+    return folder
+
+
+def made_up_shop(random: np.random.Generator) -> dict[str, pd.DataFrame]:
+    users, products, days = 150, 12, 90
+    start = pd.Timestamp("2026-01-01", tz="UTC")
+    user_ids = np.array([f"u{number:03d}" for number in range(users)])
+    product_ids = np.array([f"p{number:02d}" for number in range(products)])
+    list_price = np.round(random.uniform(5, 50, products), 2)
+    unit_cost = np.round(0.5 * list_price, 2)
+    eagerness = random.normal(0, 1, users)
+
+    rows = 6_000
+    user, product = random.integers(0, users, rows), random.integers(0, products, rows)
+    day = np.sort(random.integers(0, days, rows))
+    hour = random.integers(8, 20, rows)
+    randomised = random.random(rows) < 0.3
+    ratio = np.where(randomised, random.uniform(0.7, 1.1, rows), 1 - 0.1 * (day % 7 == 0))
+    log_odds = -1 + eagerness[user] + 5 * (1 - ratio)
+    bought = random.random(rows) < 1 / (1 + np.exp(-log_odds))
+    offered_at = start + pd.to_timedelta(day * 24 + hour, unit="h")
+    offers = pd.DataFrame(
+        {
+            "offer_id": [f"o{number}" for number in range(rows)],
+            "user_id": user_ids[user],
+            "product_id": product_ids[product],
+            "offered_at": offered_at,
+            "price": np.round(list_price[product] * ratio, 2),
+            "purchased": bought.astype("int64"),
+            "randomised": randomised.astype("int64"),
+            "propensity": np.where(randomised, 2.5, np.nan),
+            "context_device": np.where(random.random(rows) < 0.5, "phone", "desktop"),
+        }
+    )
+    purchases = offers[bought].assign(
+        kind="purchase", occurred_at=lambda frame: frame["offered_at"] + pd.Timedelta("5min")
+    )
+    views = offers.assign(kind="view", occurred_at=lambda frame: frame["offered_at"] - pd.Timedelta("5min"))
+    behaviour = pd.concat([purchases, views])[["user_id", "occurred_at", "kind", "product_id"]]
+    behaviour.insert(0, "event_id", [f"e{number}" for number in range(len(behaviour))])
+    weeks = np.repeat(np.arange(days // 7), products)
+    market = pd.DataFrame(
+        {
+            "product_id": np.tile(product_ids, days // 7),
+            "observed_at": start + pd.to_timedelta(weeks * 7, unit="D"),
+            "competitor_price": np.round(np.tile(list_price, days // 7) * random.uniform(0.9, 1.1, len(weeks)), 2),
+        }
+    )
+    return {
+        "users": pd.DataFrame(
+            {
+                "user_id": user_ids,
+                "personalisation_consent": [number % 10 != 0 for number in range(users)],
+                "protected_group": np.where(random.random(users) < 0.5, "a", "b"),
+                "attr_age": random.integers(18, 80, users).astype("float64"),
+            }
+        ),
+        "products": pd.DataFrame(
+            {
+                "product_id": product_ids,
+                "title": [f"Product {number}" for number in range(products)],
+                "category": [f"c{number % 3}" for number in range(products)],
+                "list_price": list_price,
+                "unit_cost": unit_cost,
+            }
+        ),
+        "behaviour": behaviour,
+        "market": market,
+        "offers": offers,
+    }

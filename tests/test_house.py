@@ -77,7 +77,9 @@ def test_tasks_do_not_call_tasks() -> None:
 
 
 def test_no_file_has_a_name_that_says_nothing() -> None:
-    assert not [path for path in sources() if path.stem in {"utils", "util", "helpers", "misc", "common", "base", "manager"}]
+    assert not [
+        path for path in sources() if path.stem in {"utils", "util", "helpers", "misc", "common", "base", "manager"}
+    ]
 
 
 @pytest.mark.parametrize(

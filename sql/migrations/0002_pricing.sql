@@ -27,6 +27,7 @@ CREATE TABLE pricing.books (
     run_id        text NOT NULL,
     policy        jsonb NOT NULL,
     currency      text NOT NULL,
+    terms         jsonb NOT NULL,         -- multipliers of the portfolio's limits, to price a later row alike
     personal_rows bigint,
     uniform_rows  bigint,
     content_hash  text,

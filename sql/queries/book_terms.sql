@@ -1,2 +1,2 @@
 -- Under which terms a book was priced.
-SELECT dataset, policy, currency FROM pricing.books WHERE book_id = %(book_id)s
+SELECT book_id, dataset, policy, currency, terms FROM pricing.books WHERE book_id = %(book_id)s

@@ -28,13 +28,17 @@ class Source(Protocol):
     """
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """The dataset's name."""
+        ...
 
     @property
-    def currency(self) -> str: ...
+    def currency(self) -> str:
+        """The currency of its money."""
+        ...
 
     def fingerprint(self) -> str | None:
-        """A hash of the content, so that an unchanged source is not read again; None where it costs as much to find."""
+        """A hash of the content, to know an unchanged source by; None where it costs as much."""
         ...
 
     def tables(self) -> frozenset[str]:
@@ -57,15 +61,14 @@ class SourceParameters(BaseModel):
 
     kind: Literal["tafeng", "files", "database"] = Field(
         default="tafeng",
-        description="tafeng: a real supermarket's four months. files: a folder of Parquet or CSV. database: tables or views.",
+        description="tafeng: four months of a real supermarket. files: a folder of Parquet or CSV. "
+        "database: tables or views.",
     )
-    path: Path | None = Field(
-        default=None, description="files: the folder with users.parquet or users.csv and so on."
-    )
+    path: Path | None = Field(default=None, description="files: the folder with users.parquet or users.csv and so on.")
     url: str | None = Field(
         default=None,
-        description="database: SQLAlchemy URL without a password. One with a password belongs into the environment "
-        "variable PRICING_SOURCE_URL, which is read where this is empty.",
+        description="database: SQLAlchemy URL without a password. One with a password belongs into the "
+        "environment variable PRICING_SOURCE_URL, which is read where this is empty.",
     )
     currency: str | None = Field(
         default=None, pattern="^[A-Z]{3}$", description="ISO 4217 code of the dataset's money, such as EUR."
@@ -77,9 +80,7 @@ class SourceParameters(BaseModel):
         try:
             password = make_url(url).password if url else None
         except (ArgumentError, ValueError):
-            raise ValueError(
-                "expected a SQLAlchemy URL such as postgresql://USER@HOST:PORT/DATABASE"
-            ) from None
+            raise ValueError("expected a SQLAlchemy URL such as postgresql://USER@HOST:PORT/DATABASE") from None
         if password:
             raise ValueError("a URL with a password belongs into the environment variable PRICING_SOURCE_URL")
         return url
@@ -91,10 +92,10 @@ class SourceParameters(BaseModel):
         return self
 
 
-def source_parameters(
-    kind: str, path: Path | None, url: str | None, currency: str | None
-) -> SourceParameters:
-    """What a person asked for on the command line, checked; a URL goes into this process's environment, as it may hold a password.
+def source_parameters(kind: str, path: Path | None, url: str | None, currency: str | None) -> SourceParameters:
+    """What a person asked for on the command line, checked.
+
+    A URL may hold a password: it goes into the environment of this process alone.
 
     Raises:
         SourceError: what was asked for is not enough, or not understood.

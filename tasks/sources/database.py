@@ -21,9 +21,9 @@ IMAGE_BLOCK_ROWS = 100
 class DatabaseSource:
     """Tables or views named as the contract names them, in the schema that the URL's user sees first.
 
-    ``since`` is passed to the database where the table's time is a timestamp with time zone. Databases that keep times as
-    text (SQLite) are read whole each time, because texts with different offsets do not sort by time.
-    The password is in no name, message or representation.
+    ``since`` is passed on where the table's time is a timestamp with time zone. Databases that keep times
+    as text (SQLite) are read whole each time, because texts with different offsets do not sort by time. The
+    password is in no name, message or representation.
 
     Raises:
         SourceError: the URL cannot be understood or the database not be reached.
@@ -41,8 +41,8 @@ class DatabaseSource:
             parsed.get_dialect()
         except (ArgumentError, NoSuchModuleError, ValueError):
             raise SourceError(
-                "PRICING_SOURCE_URL is no SQLAlchemy URL; expected DIALECT://USER:PASSWORD@HOST:PORT/DATABASE "
-                "with any of @ : / ? # % in the password percent-encoded, and the dialect's driver installed"
+                "the source's URL is unclear; expected DIALECT://USER:PASSWORD@HOST:PORT/DATABASE with "
+                " any of @ : / ? # % in the password percent-encoded, and the dialect's driver installed"
             ) from None
         return cls(
             parsed.set(drivername="postgresql+psycopg2") if parsed.drivername == "postgresql" else parsed,
@@ -86,17 +86,13 @@ class DatabaseSource:
         """The table's rows as a stream; numbers of rows count them as they were read."""
         contract = TABLES[table]
         with self._engine(self.origin(table)) as engine, engine.connect() as connection:
-            source = sqlalchemy.Table(
-                table, sqlalchemy.MetaData(), autoload_with=connection, resolve_fks=False
-            )
+            source = sqlalchemy.Table(table, sqlalchemy.MetaData(), autoload_with=connection, resolve_fks=False)
             statement = sqlalchemy.select(source)
             time = source.columns.get(contract.time) if contract.time else None
             if since is not None and time is not None and getattr(time.type, "timezone", False):
                 statement = statement.where(time >= since)
             size = IMAGE_BLOCK_ROWS if contract.has_images and "image" in source.columns else BLOCK_ROWS
-            streamed = connection.execution_options(stream_results=True, max_row_buffer=size).execute(
-                statement
-            )
+            streamed = connection.execution_options(stream_results=True, max_row_buffer=size).execute(statement)
             names = list(streamed.keys())
             empty = True
             for rows in streamed.partitions(size):
@@ -111,9 +107,7 @@ class DatabaseSource:
         try:
             engine = sqlalchemy.create_engine(self.url, poolclass=sqlalchemy.NullPool)
         except (ImportError, ArgumentError) as error:
-            raise SourceError(
-                f"{self._place}: {self._without_password(error)}. Is its driver installed?"
-            ) from None
+            raise SourceError(f"{self._place}: {self._without_password(error)}. Is its driver installed?") from None
         try:
             yield engine
         except SQLAlchemyError as error:

@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet
 
-from tasks.conformity import are_booleans, are_numbers, open_values
+from tasks.conformity import NUMBER
 from tasks.contract import TABLES, ContractError, Table
 from tasks.sources import SourceError
 
@@ -22,8 +23,9 @@ BLOCK_ROWS = 100_000
 BLOCK_BYTES = 16 * 2**20
 IMAGE_BLOCK_ROWS = 100
 LARGEST_IMAGE = 16 * 2**20
+CODE = r"^[+-]?0\d"  # a leading zero makes a code, not a number: a postcode 01234 stays text
 IMAGE_FORMATS = frozenset({".png", ".jpg", ".jpeg"})
-# Whole numbers and booleans keep their type where some are null; pandas alone would make them floats and objects.
+# Whole numbers and booleans keep their type where some are null; else they would become floats and objects.
 NULLABLE = {
     pa.bool_(): pd.BooleanDtype(),
     pa.int8(): pd.Int8Dtype(),
@@ -39,10 +41,11 @@ NULLABLE = {
 
 @dataclass(frozen=True)
 class FilesSource:
-    """A folder with ``<table>.parquet`` or ``<table>.csv`` for each table; images stand in the table or in the folder.
+    """A folder with ``<table>.parquet`` or ``<table>.csv`` for each table, and the images that products name.
 
-    CSV is UTF-8 with commas and one header line; an empty field is null and ``""`` an empty text. A column whose name begins
-    with one of its table's prefixes is numeric, or boolean, where all its values are; else it is text.
+    CSV is UTF-8 with commas and one header line; an empty field is null and ``""`` an empty text. A column
+    whose name begins with one of its table's prefixes is numeric, or boolean, where all its values are;
+    else it is text.
 
     Raises:
         SourceError: there is no such folder.
@@ -81,7 +84,7 @@ class FilesSource:
             whole.update(f"{path.relative_to(self.folder)} {stat.st_size} {stat.st_mtime_ns}\n".encode())
         return whole.hexdigest()
 
-    def batches(self, table: str, since: datetime | None = None) -> Iterator[pd.DataFrame]:  # noqa: ARG002
+    def batches(self, table: str, since: datetime | None = None) -> Iterator[pd.DataFrame]:
         """The rows of a table's file, from its first; files are always read whole."""
         path = self._file(table)
         if path is None:
@@ -100,9 +103,7 @@ class FilesSource:
     def _file(self, table: str) -> Path | None:
         found = [path for path in (self.folder / f"{table}.{suffix}" for suffix in FORMATS) if path.exists()]
         if len(found) > 1:
-            raise ContractError(
-                str(self.folder), f"{found[0].name} and {found[1].name} are both there; keep one"
-            )
+            raise ContractError(str(self.folder), f"{found[0].name} and {found[1].name} are both there; keep one")
         return found[0] if found else None
 
     def _images(self, images: pd.Series, origin: str, first_row: int) -> pd.Series:
@@ -120,9 +121,7 @@ class FilesSource:
         except (OSError, ValueError):  # a name no file system takes
             inside, size = True, None
         if not inside:
-            raise ContractError(
-                origin, f"{path!r} leads outside the folder; move the image into it", "image", [row]
-            )
+            raise ContractError(origin, f"{path!r} leads outside the folder; move the image into it", "image", [row])
         if size is None:
             raise ContractError(origin, f"there is no image at {path!r} in the folder", "image", [row])
         if size > LARGEST_IMAGE:
@@ -144,9 +143,7 @@ def _parquet_blocks(path: Path, table: Table) -> Iterator[pd.DataFrame]:
             file.metadata.num_rows,
             sum(file.metadata.row_group(i).total_byte_size for i in range(file.num_row_groups)),
         )
-        block = min(
-            _block_rows(table, file.schema_arrow.names), max(1, rows * 4 * BLOCK_BYTES // max(size, 1))
-        )
+        block = min(_block_rows(table, file.schema_arrow.names), max(1, rows * 4 * BLOCK_BYTES // max(size, 1)))
         if rows == 0:
             yield _frame(file.schema_arrow.empty_table())
         for batch in file.iter_batches(batch_size=block):
@@ -158,7 +155,7 @@ def _block_rows(table: Table, names: list[str]) -> int:
 
 
 def _csv_blocks(path: Path, table: Table) -> Iterator[pd.DataFrame]:
-    """Every column as text, but the open ones: what they hold is found in a first pass, so that all blocks agree on it."""
+    """Every column as text, but the open ones: a first pass finds their type, so that all blocks agree."""
     names, rows_follow = _header(path)
     if not rows_follow:
         yield pd.DataFrame(columns=names, dtype=object)
@@ -168,12 +165,23 @@ def _csv_blocks(path: Path, table: Table) -> Iterator[pd.DataFrame]:
     size = _block_rows(table, names)
     for batch in _csv_batches(path, names, names):
         columns = {
-            name: open_values(column, name in numbers, name in booleans) if name in opened else column
+            name: _open_values(column, name in numbers, name in booleans) if name in opened else column
             for name, column in zip(names, batch.columns, strict=True)
         }
         whole = pa.table(columns)
         for start in range(0, whole.num_rows, size):
             yield _frame(whole.slice(start, size))
+    _refuse_open_quote(path, batch.column(len(names) - 1))
+
+
+def _refuse_open_quote(path: Path, last_column: pa.Array) -> None:
+    """Raise where the last field runs to the end of the file for want of its closing quote: it has swallowed rows."""
+    last = last_column[-1].as_py()
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - 8))
+        closed = file.read().rstrip().endswith(b'"')
+    if isinstance(last, str) and "\n" in last and not closed:
+        raise ContractError(str(path), f"a quote is opened and never closed, before {last[:60]!r}")
 
 
 def _open_types(path: Path, names: list[str], opened: list[str]) -> tuple[set[str], set[str]]:
@@ -181,9 +189,28 @@ def _open_types(path: Path, names: list[str], opened: list[str]) -> tuple[set[st
     numbers, booleans = set(opened), set(opened)
     if opened:
         for batch in _csv_batches(path, names, opened):
-            numbers = {name for name in numbers if are_numbers(batch.column(name))}
-            booleans = {name for name in booleans if are_booleans(batch.column(name))}
+            numbers = {name for name in numbers if _are_numbers(batch.column(name))}
+            booleans = {name for name in booleans if _are_booleans(batch.column(name))}
     return numbers, booleans
+
+
+def _open_values(texts: pa.Array, number: bool, boolean: bool) -> pa.Array:
+    """An open column's texts as the numbers or booleans they were found to be, or as they are."""
+    if boolean:
+        return pc.equal(pc.utf8_lower(texts), "true")
+    return pc.cast(texts, pa.float64()) if number else texts
+
+
+def _are_numbers(texts: pa.Array) -> bool:
+    """Whether every text is a number, and none a code with a leading zero."""
+    fits = pc.and_not(pc.match_substring_regex(texts, NUMBER), pc.match_substring_regex(texts, CODE))
+    return pc.all(fits).as_py() is not False
+
+
+def _are_booleans(texts: pa.Array) -> bool:
+    """Whether every text is true or false."""
+    known = pc.is_in(pc.utf8_lower(texts.drop_null()), pa.array(["true", "false"], texts.type))
+    return pc.all(known).as_py() is not False
 
 
 def _header(path: Path) -> tuple[list[str], bool]:
@@ -222,14 +249,10 @@ def _unreadable(path: Path, error: Exception) -> ContractError:
     """What is wrong with a file, and in which row where that can be known."""
     message = str(error).strip()
     if "invalid UTF8" in message or isinstance(error, UnicodeError):
-        return ContractError(
-            str(path), "the text is not UTF-8; save the file as UTF-8", rows=_undecodable_rows(path)
-        )
+        return ContractError(str(path), "the text is not UTF-8; save the file as UTF-8", rows=_undecodable_rows(path))
     ragged = re.search(r"Row #(\d+): (.*)", message, re.DOTALL)
     if ragged:
-        return ContractError(
-            str(path), f"the row cannot be read: {ragged[2][:200]}", rows=[int(ragged[1]) - 1]
-        )
+        return ContractError(str(path), f"the row cannot be read: {ragged[2][:200]}", rows=[int(ragged[1]) - 1])
     return ContractError(str(path), f"the file cannot be read: {message}")
 
 
@@ -247,4 +270,5 @@ def _undecodable_rows(path: Path) -> list[int]:
 
 
 def _frame(table: pa.Table) -> pd.DataFrame:
-    return table.to_pandas(types_mapper=NULLABLE.get)
+    frame: pd.DataFrame = table.to_pandas(types_mapper=NULLABLE.get)
+    return frame

@@ -14,7 +14,7 @@ from scipy.sparse import csr_array
 
 SALES_DAYS = 28
 LEADING_ITEMS = 3  # of each subclass
-LEAST_SALES = 15  # lines in the past four weeks; with fewer, an item's regular price is mostly noise
+LEAST_SALES = 15  # lines in the past four weeks, about one every other day
 SEEN_DAYS = 14  # how long a price counts as the shelf's after it was last paid
 LIST_DAYS = 28
 USUAL_COST_DAYS = 56

@@ -27,7 +27,7 @@ def test_a_short_log_gives_up_a_fifth_and_a_tenth_of_its_span(make_log):
 def test_a_split_without_rows_is_named(make_log):
     decisions = make_log(200).decisions
     at_once = decisions.select(decisions.decided_at == decisions.decided_at[0])
-    with pytest.raises(EmptySplitError, match="part of .* decisions"):
+    with pytest.raises(EmptySplitError, match=r"part of .* decisions"):
         split_by_time(at_once)
     with pytest.raises(EmptySplitError, match="no decisions"):
         split_by_time(decisions.select(np.zeros(len(decisions), dtype=bool)))
@@ -39,6 +39,15 @@ def test_select_takes_masks_and_row_numbers(make_log):
     by_mask, by_number = decisions.select(mask), decisions.select(np.flatnonzero(mask))
     pd.testing.assert_frame_equal(by_mask.frame, by_number.frame)
     assert by_mask.events is decisions.events
+
+
+def test_parts_of_one_log_join_and_others_do_not(make_log):
+    decisions = make_log(100).decisions
+    late = decisions.decided_at > np.median(decisions.decided_at)
+    joined = decisions.select(~late).join(decisions.select(late))
+    assert sorted(joined.frame["decision_id"]) == sorted(decisions.frame["decision_id"])
+    with pytest.raises(DecisionsError, match="events of their own"):
+        decisions.join(make_log(100, seed=1).decisions)
 
 
 def test_optional_columns_have_their_defaults(make_log):

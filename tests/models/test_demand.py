@@ -30,7 +30,7 @@ def model(log):
     with torch.no_grad():
         for parameter in network.parameters():
             parameter.add_(torch.randn_like(parameter) * 0.3)
-    return FittedDemand(encoding, SMALL, network, Recalibration())
+    return FittedDemand(encoding, SMALL, network, Recalibration(), Recalibration())
 
 
 def same(first, second):
@@ -46,7 +46,7 @@ def test_demand_falls_in_price_for_every_row_whatever_the_weights(log, low, step
     with torch.no_grad():
         for parameter in network.parameters():
             parameter.add_(torch.randn_like(parameter) * scale)
-    curve = FittedDemand(encoding, SMALL, network, Recalibration()).curve(log.select(np.arange(60)))
+    curve = FittedDemand(encoding, SMALL, network, Recalibration(), Recalibration()).curve(log.select(np.arange(60)))
     assert (curve.sensitivity > 0).all()
     assert (curve.logit(low + step) < curve.logit(low)).all()
 
@@ -131,7 +131,9 @@ def test_a_log_without_optional_columns(make_log):
     keys = [name for name in log.frame if not name.startswith(("user_attr", "activity", "pair", "market", "cal"))]
     bare = Decisions(log.frame[keys].drop(columns=["category", "instrument_cost"]), log.events)
     encoding = Encoding.fit(bare)
-    curve = FittedDemand(encoding, SMALL, DemandModel(SMALL, encoding).eval(), Recalibration()).curve(bare)
+    curve = FittedDemand(encoding, SMALL, DemandModel(SMALL, encoding).eval(), Recalibration(), Recalibration()).curve(
+        bare
+    )
     assert len(curve) == 60
 
 

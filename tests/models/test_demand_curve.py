@@ -35,9 +35,7 @@ def test_elasticity_is_the_derivative_of_log_demand(sensitivity, valuation, rati
     np.testing.assert_allclose(curve.elasticity(ratio), numeric, rtol=1e-4, atol=1e-6)
 
 
-@pytest.mark.parametrize(
-    ("sensitivity", "valuation", "ratio"), [(3.0, 1.0, 0.8), (12.0, 0.9, 1.1), (0.7, 0.2, 1.0)]
-)
+@pytest.mark.parametrize(("sensitivity", "valuation", "ratio"), [(3.0, 1.0, 0.8), (12.0, 0.9, 1.1), (0.7, 0.2, 1.0)])
 def test_surplus_is_the_area_under_demand_above_the_price(sensitivity, valuation, ratio):
     curve = single(sensitivity, valuation)
     area, _ = quad(lambda x: float(curve.purchase_probability(x)[0]), ratio, ratio + 80.0)

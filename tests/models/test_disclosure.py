@@ -20,9 +20,7 @@ def test_china_offers_a_price_that_is_not_personal():
 
 @pytest.mark.parametrize("place", ["TW", "US-CA"])
 def test_a_place_without_a_rule_says_so(place):
-    assert (
-        disclosure([place]) == f"No specific rule on disclosing personalised prices is recorded for {place}."
-    )
+    assert disclosure([place]) == f"No specific rule on disclosing personalised prices is recorded for {place}."
 
 
 def test_each_text_is_said_once_and_in_order():
@@ -36,5 +34,5 @@ def test_each_text_is_said_once_and_in_order():
 def test_a_policy_names_its_jurisdictions():
     policy = PricingPolicy.from_toml('[disclosure]\njurisdictions = ["US-NY", "FR"]', "policy.toml")
     assert policy.disclosure.jurisdictions == ("US-NY", "FR")
-    with pytest.raises(PolicyError, match="disclosure.jurisdictions has 'New York'"):
+    with pytest.raises(PolicyError, match=r"disclosure.jurisdictions has 'New York'"):
         PricingPolicy.from_toml('[disclosure]\njurisdictions = ["New York"]', "policy.toml")

@@ -16,9 +16,7 @@ def interval_between(lower: float, upper: float, rows: int, ending: float | None
 
 
 def keys_of(rows: int, period: str = "2026-W47") -> np.ndarray:
-    return decision_keys(
-        pd.Series([f"user {row}" for row in range(rows)]), pd.Series(["item"] * rows), period
-    )
+    return decision_keys(pd.Series([f"user {row}" for row in range(rows)]), pd.Series(["item"] * rows), period)
 
 
 def draw(exploration: Exploration, rows=40_000, best=30.0, bounds=(2.0, 2.4), list_price=2.5, ending=None):
@@ -26,9 +24,7 @@ def draw(exploration: Exploration, rows=40_000, best=30.0, bounds=(2.0, 2.4), li
     interval = interval_between(*bounds, rows, ending)
     best_rung = np.full(rows, interval.lowest[0] + best)
     allowed = np.ones(rows, dtype=bool)
-    return interval, explore(
-        exploration, interval, best_rung, np.full(rows, list_price), allowed, keys_of(rows)
-    )
+    return interval, explore(exploration, interval, best_rung, np.full(rows, list_price), allowed, keys_of(rows))
 
 
 @pytest.mark.parametrize(

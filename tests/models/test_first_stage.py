@@ -36,6 +36,10 @@ def at_list_price(decisions):
     return Decisions(decisions.frame.assign(price=decisions.list_price), decisions.events)
 
 
+def of_one_product(decisions):
+    return decisions.select((decisions.frame["product_id"] == "p0").to_numpy())
+
+
 def with_noise_for_instrument(decisions):
     noise = np.random.default_rng(1).normal(size=len(decisions))
     return Decisions(decisions.frame.assign(instrument_cost=noise), decisions.events)
@@ -47,7 +51,7 @@ def with_noise_for_instrument(decisions):
         (without_instrument, "no instrument_ column"),
         (at_list_price, "no product's price ratio varies"),
         (with_noise_for_instrument, "the instrument is weak"),
-        (lambda decisions: decisions.select(np.zeros(len(decisions), dtype=bool)), "fewer than two products"),
+        (of_one_product, "fewer than two products"),
     ],
 )
 def test_without_identification_there_is_no_residual_but_a_reason(make_log, change, reason):

@@ -19,9 +19,7 @@ def one_interval(rails: Guardrails, digits=2, **amounts: float) -> Interval:
 
 
 def ends(interval: Interval) -> tuple[float, float, str | None, str | None]:
-    names = [
-        None if rule == NO_RULE else RULES[rule] for rule in (interval.lower_rule[0], interval.upper_rule[0])
-    ]
+    names = [None if rule == NO_RULE else RULES[rule] for rule in (interval.lower_rule[0], interval.upper_rule[0])]
     return float(interval.lower[0]), float(interval.upper[0]), names[0], names[1]
 
 

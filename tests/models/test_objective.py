@@ -26,9 +26,7 @@ def single(sensitivity, valuation, cost=0.0, list_price=1.0, weight=0.0) -> Obje
 def test_strategies_find_the_closed_form_price(strategy, weight, seed):
     objective = random_objective(seed, weight)
     found = STRATEGIES[strategy](objective)
-    np.testing.assert_allclose(
-        found / objective.list_price, closed_form(objective) / objective.list_price, atol=1e-6
-    )
+    np.testing.assert_allclose(found / objective.list_price, closed_form(objective) / objective.list_price, atol=1e-6)
 
 
 @given(st.floats(0.1, 50), st.floats(-2, 4), st.floats(0, 2), st.floats(0, 0.99), st.floats(0.01, 3))

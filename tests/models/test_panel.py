@@ -16,21 +16,15 @@ def panel(seed, items=30, periods=12, confounding=0.0, noise=0.3, share=1.0):
     item, period = np.array(list(product(range(items), range(periods)))).T
     cost = random.normal(size=len(item)) * 0.2
     demand = random.normal(size=len(item)) * noise
-    price = (
-        random.normal(size=items)[item] + random.normal(size=periods)[period] + cost + confounding * demand
-    )
-    quantity = (
-        random.normal(size=items)[item] + random.normal(size=periods)[period] + ELASTICITY * price + demand
-    )
+    price = random.normal(size=items)[item] + random.normal(size=periods)[period] + cost + confounding * demand
+    quantity = random.normal(size=items)[item] + random.normal(size=periods)[period] + ELASTICITY * price + demand
     seen = random.random(len(item)) < share
     return tuple(column[seen] for column in (item, period, price, quantity, cost))
 
 
 def by_dummies(item, period, price, quantity, mover):
     """Slope and clustered error of the regression with a column for each item and each period but one."""
-    effects = np.hstack([item[:, None] == np.unique(item), period[:, None] == np.unique(period)[1:]]).astype(
-        float
-    )
+    effects = np.hstack([item[:, None] == np.unique(item), period[:, None] == np.unique(period)[1:]]).astype(float)
     x, z = np.column_stack([price, effects]), np.column_stack([mover, effects])
     bread = np.linalg.inv(z.T @ x)
     coefficients = bread @ z.T @ quantity

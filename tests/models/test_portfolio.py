@@ -12,7 +12,7 @@ LOWEST, HIGHEST, TICK = 8.0, 30.0, 0.05
 
 
 def market(seed: int, rows: int, pools: int, fraction: float = 0.7, **limits) -> Portfolio:
-    """Rows whose unconstrained sales exceed each pool's stock; limits are shares of the unconstrained totals."""
+    """Rows whose free sales exceed each pool's stock; limits are shares of the free totals."""
     rng = np.random.default_rng(seed)
     curve = DemandCurve(rng.uniform(2, 6, rows), rng.uniform(0.6, 1.4, rows))
     objective = Objective(curve, np.full(rows, 20.0), rng.uniform(5, 10, rows), satisfaction_weight=0.1)
@@ -43,7 +43,7 @@ def solved(portfolio: Portfolio) -> Solution:
 
 
 def exact_objective(portfolio: Portfolio) -> float:
-    """Best value of the linear programme over all mixtures of ticks (HiGHS)."""
+    """Return the best value of the linear programme over all mixtures of ticks (HiGHS)."""
     ticks = np.arange(LOWEST, HIGHEST + TICK / 2, TICK)
     rows, objective = len(portfolio.quantity), portfolio.objective
     prices = np.tile(ticks[:, None], rows)
@@ -63,7 +63,7 @@ def exact_objective(portfolio: Portfolio) -> float:
             limits.append(limit if use is discount else -limit)
     found = linprog(
         -value.ravel(), A_ub=vstack([coo_array(use[None]) for use in uses]), b_ub=limits,
-        A_eq=one_of, b_eq=np.ones(rows), method="highs",
+        A_eq=one_of, b_eq=np.ones(rows), method="highs-ipm",
     )  # fmt: skip
     assert found.success
     return -found.fun
@@ -76,10 +76,10 @@ def exact_objective(portfolio: Portfolio) -> float:
         (4, {}),
         (0, {"discount_budget": 0.6}),
         (0, {"minimum_volume": 1.2}),
-        (0, {"minimum_revenue": 1.05}),
+        (0, {"minimum_revenue": 1.02}),
         (3, {"discount_budget": 0.5}),
-        (0, {"discount_budget": 1.3, "minimum_volume": 1.15}),
-        (2, {"minimum_revenue": 0.9}),
+        (0, {"discount_budget": 1.5, "minimum_volume": 1.03}),
+        (2, {"minimum_revenue": 0.8}),
     ],
 )
 def test_agrees_with_the_exact_programme(pools, limits):
@@ -92,7 +92,7 @@ def test_agrees_with_the_exact_programme(pools, limits):
 
 @pytest.mark.parametrize("seed", range(20))
 def test_no_limit_is_violated(seed):
-    solution = solved(market(seed, 200, 10, fraction=0.3 + 0.04 * seed, discount_budget=0.8))
+    solution = solved(market(seed, 200, 10, fraction=0.45 + 0.03 * seed, discount_budget=0.8))
     assert all(state.is_met for state in solution.states)
     assert (solution.multipliers >= 0).all()
     for state in solution.states:  # what is charged for is used up
@@ -112,9 +112,7 @@ def test_scarcer_stock_has_a_higher_bid_price():
 
 def test_what_no_price_can_keep_is_named():
     portfolio = market(2, 100, 2, fraction=0.7)
-    starved = Portfolio(
-        portfolio.objective, portfolio.quantity, portfolio.pool, portfolio.remaining * [1, 0.01]
-    )
+    starved = Portfolio(portfolio.objective, portfolio.quantity, portfolio.pool, portfolio.remaining * [1, 0.01])
     solution = solved(starved)
     assert [(state.pool_id, state.is_met) for state in solution.states] == [("k0", True), ("k1", False)]
     assert np.isfinite(solution.objective)

@@ -28,13 +28,9 @@ def curve_of(rows: int, sensitivity=3.0, valuation=1.0) -> DemandCurve:
     return DemandCurve(np.full(rows, sensitivity), np.full(rows, valuation))
 
 
-def one_price(
-    policy: PricingPolicy, *, curve=(3.0, 1.0), uniform=(3.0, 1.0), row=None, **arguments
-) -> pd.Series:
+def one_price(policy: PricingPolicy, *, curve=(3.0, 1.0), uniform=(3.0, 1.0), row=None, **arguments) -> pd.Series:
     decisions = decisions_of(1, **(row or {}))
-    return price_decisions(
-        decisions, curve_of(1, *curve), curve_of(1, *uniform), policy, "EUR", **arguments
-    ).iloc[0]
+    return price_decisions(decisions, curve_of(1, *curve), curve_of(1, *uniform), policy, "EUR", **arguments).iloc[0]
 
 
 def random_market(seed: int, rows: int = ROWS):
@@ -52,9 +48,7 @@ def random_market(seed: int, rows: int = ROWS):
     )
     personal = DemandCurve(rng.uniform(0.2, 30, rows), rng.uniform(-1, 3, rows))
     uniform = DemandCurve(rng.uniform(0.2, 30, rows), rng.uniform(-1, 3, rows))
-    live = np.where(
-        rng.random(rows) < 0.5, np.maximum(price_cents + rng.integers(-9, 9, rows), 1) / 100, np.nan
-    )
+    live = np.where(rng.random(rows) < 0.5, np.maximum(price_cents + rng.integers(-9, 9, rows), 1) / 100, np.nan)
     return decisions, personal, uniform, live
 
 
@@ -129,13 +123,9 @@ def test_a_row_has_a_price_or_a_reason_for_none():
     rng = np.random.default_rng(2)
     for name in ("list_price", "unit_cost", "floor", "ceiling"):
         spoilt = rng.random(len(decisions)) < 0.1
-        decisions[name] = decisions[name].where(
-            ~spoilt, rng.choice([np.nan, np.inf, -np.inf, -3.0], len(decisions))
-        )
+        decisions[name] = decisions[name].where(~spoilt, rng.choice([np.nan, np.inf, -np.inf, -3.0], len(decisions)))
     personal.sensitivity[rng.random(len(decisions)) < 0.1] = np.nan
-    priced = price_decisions(
-        decisions, personal, uniform, STRICT, "EUR", live_price=live, exploration_period="w1"
-    )
+    priced = price_decisions(decisions, personal, uniform, STRICT, "EUR", live_price=live, exploration_period="w1")
     is_refused = priced["refused"].notna()
     assert 0 < is_refused.sum() < len(priced)
     outcomes = ["price", "purchase_probability", "expected_profit", "elasticity", "lower"]
@@ -168,11 +158,7 @@ def test_without_consent_the_price_is_the_uniform_price():
     assert len(strangers) > 500
     assert (strangers["price"] == strangers["uniform_price"]).all()
     assert strangers["propensity"].isna().all()
-    assert (
-        strangers["reasons"]
-        .map(lambda reasons: "no_consent" in reasons and "above_uniform" not in reasons)
-        .all()
-    )
+    assert strangers["reasons"].map(lambda reasons: "no_consent" in reasons and "above_uniform" not in reasons).all()
     # and no personal number reaches it
     other = DemandCurve(personal.sensitivity[::-1].copy(), personal.valuation[::-1].copy())
     again = price_decisions(decisions, other, uniform, STRICT, "EUR", **arguments | {"live_price": live + 1})
@@ -181,9 +167,7 @@ def test_without_consent_the_price_is_the_uniform_price():
 
 def test_the_uniform_price_holds_nothing_personal():
     decisions, personal, uniform, live = random_market(5, 5_000)
-    first = price_decisions(
-        decisions, personal, uniform, STRICT, "EUR", live_price=live, exploration_period="w1"
-    )
+    first = price_decisions(decisions, personal, uniform, STRICT, "EUR", live_price=live, exploration_period="w1")
     swapped = DemandCurve(personal.sensitivity[::-1].copy(), personal.valuation[::-1].copy())
     other = price_decisions(decisions.assign(user_id="z"), swapped, uniform, STRICT, "EUR")
     pd.testing.assert_series_equal(first["uniform_price"], other["uniform_price"])
@@ -286,9 +270,7 @@ def test_the_waterfall_of_a_price():
 
 
 def test_the_waterfall_of_a_refused_row_ends_without_a_price():
-    steps = explain(
-        decisions_of(1, floor=9.0, ceiling=8.0), curve_of(1), curve_of(1), PricingPolicy(), "EUR"
-    ).iloc[0]
+    steps = explain(decisions_of(1, floor=9.0, ceiling=8.0), curve_of(1), curve_of(1), PricingPolicy(), "EUR").iloc[0]
     assert steps[["rounded", "shown"]].isna().all()
 
 
@@ -309,7 +291,5 @@ def test_the_long_absent_are_won_back_and_the_loyal_never_overcharged():
 
 @pytest.mark.parametrize("rows", [0, 1])
 def test_few_rows(rows):
-    priced = price_decisions(
-        decisions_of(rows), curve_of(rows), curve_of(rows), STRICT, "TWD", exploration_period="w1"
-    )
+    priced = price_decisions(decisions_of(rows), curve_of(rows), curve_of(rows), STRICT, "TWD", exploration_period="w1")
     assert priced.shape == (rows, 11)

@@ -63,9 +63,7 @@ def test_consent_nobody_knows(value):
     assert invalid({"consent": value}) == ["invalid_consent"]
 
 
-@pytest.mark.parametrize(
-    "bad", [(np.nan, 1.0), (3.0, np.nan), (0.0, 1.0), (-1.0, 1.0), (np.inf, 1.0), (3.0, -np.inf)]
-)
+@pytest.mark.parametrize("bad", [(np.nan, 1.0), (3.0, np.nan), (0.0, 1.0), (-1.0, 1.0), (np.inf, 1.0), (3.0, -np.inf)])
 def test_curves(bad):
     assert invalid({}, curve=curve_of(1, *bad)) == ["invalid_demand_curve"]
     assert invalid({}, uniform=curve_of(1, *bad)) == ["invalid_uniform_demand_curve"]

@@ -16,9 +16,7 @@ charges = st.floats(0, 3)
     st.floats(-5, 10), charges, charges, st.lists(st.floats(0.1, 40), min_size=5, max_size=5),
 )  # fmt: skip
 def test_no_other_price_is_worth_more_after_its_charges(b, v, cost, weight, unit, revenue, discount, others):
-    objective = Objective(
-        DemandCurve(np.array([b]), np.array([v])), np.array([10.0]), np.array([cost]), weight
-    )
+    objective = Objective(DemandCurve(np.array([b]), np.array([v])), np.array([10.0]), np.array([cost]), weight)
     charged = ChargedObjective(objective, ShadowPrices(unit, revenue, discount))
     best = charged.optimum()
     for other in [*others, 10.0, float(best[0]) * 1.001, float(best[0]) * 0.999]:

@@ -32,7 +32,7 @@ def test_batches_hold_every_row_once_and_whole_histories(parts):
     rows = 0
     for histories in training.batches(50, generator):
         decisions, offers = training.batch(histories)
-        rows += len(decisions)
+        rows += len(decisions.history)
         assert len(offers.weight) == training.count[histories].sum()
         own = torch.isin(training.decisions.history, histories)
         assert sorted(offers.price_ratio.tolist()) == sorted(training.offers.price_ratio[own].tolist())
@@ -87,16 +87,14 @@ def test_one_outcome_alone_cannot_be_learned(make_log):
     refused = Decisions(decisions.frame.assign(purchased=0.0), decisions.events)
     network = DemandModel(SMALL, Encoding.fit(refused))
     with pytest.raises(TrainingError, match="all bought or all refused"):
-        start_from_pooled(network, refused, np.zeros(len(refused)))
+        start_from_pooled(network, refused, Encoding.fit(refused), np.zeros(len(refused)))
 
 
 def test_weights_count_as_copies(make_log):
     """An offer of weight 3 moves the loss as three offers do."""
     decisions = make_log(200).decisions
     twice = decisions.select(np.repeat(np.arange(len(decisions)), np.where(decisions.purchased > 0, 3, 1)))
-    weighted = Decisions(
-        decisions.frame.assign(weight=np.where(decisions.purchased > 0, 3.0, 1.0)), decisions.events
-    )
+    weighted = Decisions(decisions.frame.assign(weight=np.where(decisions.purchased > 0, 3.0, 1.0)), decisions.events)
     encoding = Encoding.fit(decisions)
     network = DemandModel(SMALL, encoding)
     losses = [log_loss(network, Log.of(each, encoding, np.zeros(len(each)), CPU)) for each in (twice, weighted)]

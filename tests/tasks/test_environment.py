@@ -31,9 +31,7 @@ def prefect_api() -> Iterator[str]:
         thread.join()
 
 
-def test_prefect_and_mlflow_have_databases_beside_the_platforms_own(
-    settings: Settings, execute: Execute
-) -> None:
+def test_prefect_and_mlflow_have_databases_beside_the_platforms_own(settings: Settings, execute: Execute) -> None:
     found = environment(settings)
     mlflow = found["MLFLOW_TRACKING_URI"]
     prefect = found["PREFECT_SERVER_DATABASE_CONNECTION_URL"]
@@ -57,9 +55,7 @@ def session_variables_unset(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("DO_NOT_TRACK")
 
 
-def test_what_the_user_has_set_wins(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch, execute: Execute
-) -> None:
+def test_what_the_user_has_set_wins(settings: Settings, monkeypatch: pytest.MonkeyPatch, execute: Execute) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://mlflow.example")
     monkeypatch.setenv("PREFECT_API_URL", "http://prefect.example/api")
     monkeypatch.setenv("DO_NOT_TRACK", "0")
@@ -81,9 +77,7 @@ def test_telemetry_is_off(settings: Settings) -> None:
     assert environment(settings)["DO_NOT_TRACK"] == "1"
 
 
-def test_flow_runs_go_to_the_prefect_server_that_pricing_up_runs(
-    settings: Settings, prefect_api: str
-) -> None:
+def test_flow_runs_go_to_the_prefect_server_that_pricing_up_runs(settings: Settings, prefect_api: str) -> None:
     assert "PREFECT_API_URL" not in environment(settings)
     with claim(settings.home) as held:
         assert "PREFECT_API_URL" not in environment(settings), "it is still starting"
@@ -114,9 +108,7 @@ def test_a_role_that_may_not_make_databases_is_told_what_to_do(
     try:
         modest = url.set(username="modest", password="secret").render_as_string(hide_password=False)
         monkeypatch.setenv("PRICING_DATABASE_URL", modest)
-        with pytest.raises(
-            CompanionDatabaseError, match=f'CREATE DATABASE "{url.database}_mlflow"'
-        ) as caught:
+        with pytest.raises(CompanionDatabaseError, match=f'CREATE DATABASE "{url.database}_mlflow"') as caught:
             environment(Settings())
         assert "secret" not in str(caught.value)
     finally:

@@ -20,9 +20,7 @@ def server_pid(home: Path) -> int:
     return int((home / "postgres" / "data" / "postmaster.pid").read_text().split()[0])
 
 
-def test_a_running_server_is_found_and_a_stopped_one_keeps_data_and_url(
-    used_home: Path, execute: Execute
-) -> None:
+def test_a_running_server_is_found_and_a_stopped_one_keeps_data_and_url(used_home: Path, execute: Execute) -> None:
     url = ensure_running(used_home)
     execute(url, "CREATE TABLE kept AS SELECT 1 AS answer")
     pid = server_pid(used_home)

@@ -29,9 +29,7 @@ def test_a_wrong_database_url_is_refused_by_name_and_form_without_its_password(
     monkeypatch.setenv("PRICING_DATABASE_URL", url)
     with pytest.raises(SettingsError) as caught:
         Settings()
-    assert str(caught.value).startswith(
-        "PRICING_DATABASE_URL: expected postgresql://USER:PASSWORD@HOST:PORT/DATABASE"
-    )
+    assert str(caught.value).startswith("PRICING_DATABASE_URL: expected postgresql://USER:PASSWORD@HOST:PORT/DATABASE")
     assert "secret" not in str(caught.value)
     assert caught.value.__cause__ is None, "pydantic's own error shows the value"
 

@@ -50,13 +50,9 @@ def test_a_server_that_dies_is_started_again(tmp_path: Path, held: HeldClaim) ->
     assert living(child.process.pid) is None
 
 
-def test_a_server_that_ends_at_once_is_an_error_that_shows_its_last_words(
-    tmp_path: Path, held: HeldClaim
-) -> None:
+def test_a_server_that_ends_at_once_is_an_error_that_shows_its_last_words(tmp_path: Path, held: HeldClaim) -> None:
     child = Child(program(tmp_path, "no_such_server"), held)
-    with pytest.raises(
-        ServerError, match=r"files ended with exit code 1 instead of starting(.|\n)*no_such_server"
-    ):
+    with pytest.raises(ServerError, match=r"files ended with exit code 1 instead of starting(.|\n)*no_such_server"):
         child.await_ready(Event())
 
 

@@ -50,9 +50,7 @@ def test_a_home_that_is_closed_to_the_account_has_its_data_elsewhere(
 
 
 @as_root
-def test_programs_that_the_account_cannot_reach_are_copied_once(
-    home: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_programs_that_the_account_cannot_reach_are_copied_once(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(unprivileged, "OPEN_FOLDER", home.parent / "open")
     package = home.parent / "closed" / "package"
     (package / "bin").mkdir(parents=True)

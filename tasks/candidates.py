@@ -1,0 +1,104 @@
+"""Candidates: the decisions a price book is made of, with their demand curves and live prices."""
+
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import numpy as np
+import pandas as pd
+from psycopg2.extensions import connection as Connection
+
+import sql
+from models.decisions import Decisions
+from models.demand_curve import DemandCurve
+from models.fitted import FittedDemand
+from tasks.database import read_rows
+from tasks.features import live_prices, read_decisions
+from tasks.snapshots import Snapshot
+
+log = logging.getLogger("pricing.candidates")
+
+ACTIVE_DAYS = 28  # a user with an event in these last days gets personal prices
+PRODUCTS_PER_USER = 20
+USERS_PER_BLOCK = 4_000
+
+TERMS = ["user_id", "product_id", "list_price", "unit_cost", "floor", "ceiling", "consent", "quantity", "pool_id"]
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """Decisions to be priced together: their terms, and beside them, row by row, demand and live prices.
+
+    `live` has the columns price and uniform_price, NaN where nothing is live.
+    """
+
+    terms: pd.DataFrame
+    curve: DemandCurve
+    live: pd.DataFrame
+
+
+def population(reading: Connection, snapshot: Snapshot, demand: FittedDemand) -> Candidates:
+    """Every product for nobody in particular: what uniform prices are set from."""
+    decisions = _decide(reading, snapshot, "decide_products")
+    terms = decisions.frame[TERMS].assign(consent=True)  # nobody is asked, and nobody's data is read
+    live = live_prices(reading, snapshot.dataset, decisions)
+    return Candidates(terms, demand.curve(decisions, personal=False), live.assign(price=live["uniform_price"]))
+
+
+def personal_candidates(reading: Connection, snapshot: Snapshot, demand: FittedDemand) -> Candidates:
+    """The top products of every active user who consents; features are read a block of users at a time."""
+    blocks = list(_blocks(reading, snapshot, demand))
+    return Candidates(
+        pd.concat([block.terms for block in blocks], ignore_index=True),
+        DemandCurve(
+            np.concatenate([block.curve.sensitivity for block in blocks]),
+            np.concatenate([block.curve.valuation for block in blocks]),
+        ),
+        pd.concat([block.live for block in blocks], ignore_index=True),
+    )
+
+
+def decided_at(snapshot: Snapshot) -> datetime:
+    """The moment a book is priced for: just after the newest fact of its snapshot."""
+    return snapshot.as_of + timedelta(microseconds=1)
+
+
+def remaining_stock(reading: Connection, dataset: str, moment: datetime) -> dict[str, float]:
+    """Units that each pool selling at a moment has left; a product without a pool is not limited."""
+    rows = read_rows(reading, sql.query("remaining_stock"), {"dataset": dataset, "decided_at": moment})
+    return {row["pool_id"]: row["remaining"] for row in rows}
+
+
+def _blocks(reading: Connection, snapshot: Snapshot, demand: FittedDemand) -> Iterator[Candidates]:
+    users = _choose(reading, snapshot)
+    for first_user in range(0, max(users, 1), USERS_PER_BLOCK):  # at least one, if empty
+        decisions = _decide(reading, snapshot, "decide_candidates", first_user=first_user, users=USERS_PER_BLOCK)
+        yield Candidates(
+            decisions.frame[TERMS], demand.curve(decisions), live_prices(reading, snapshot.dataset, decisions)
+        )
+        log.info("demand of %s of %s users", f"{min(first_user + USERS_PER_BLOCK, users):,}", f"{users:,}")
+
+
+def _choose(reading: Connection, snapshot: Snapshot) -> int:
+    """Fill the temporary table `candidate`; returns the number of users in it."""
+    parameters: dict[str, object] = {
+        "dataset": snapshot.dataset,
+        "active_since": snapshot.as_of - timedelta(days=ACTIVE_DAYS),
+        "products_per_user": PRODUCTS_PER_USER,
+    }
+    with reading.cursor() as cursor:
+        cursor.execute(sql.query("candidates"), parameters)
+    (chosen,) = read_rows(reading, "SELECT coalesce(max(user_number) + 1, 0) AS users FROM candidate")
+    return int(chosen["users"])
+
+
+def _decide(reading: Connection, snapshot: Snapshot, query: str, **parameters: object) -> Decisions:
+    """The decisions that a query fills in, with features as of the book's moment."""
+    moment = {"dataset": snapshot.dataset, "decided_at": decided_at(snapshot)}
+    with reading.cursor() as cursor:
+        cursor.execute("DROP TABLE IF EXISTS decision, selling_pool")
+        cursor.execute(sql.query("decisions_empty"))
+        cursor.execute(sql.query("selling_pools"), moment)
+        cursor.execute(sql.query(query), moment | parameters)
+    return read_decisions(reading, snapshot.dataset)

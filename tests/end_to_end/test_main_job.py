@@ -1,0 +1,170 @@
+"""The main job by the command a person types, on a small folder of the contract's tables."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+Execute = Callable[[str, str], list[tuple[object, ...]]]
+
+
+class Shop:
+    """A home in which the main job has run, and the command to go on with."""
+
+    def __init__(self, home: Path, database_url: str, folder: Path) -> None:
+        self.database_url, self.folder = database_url, folder
+        self.environment = os.environ | {
+            "PRICING_HOME": str(home),
+            "PRICING_DATABASE_URL": database_url,
+            "COLUMNS": "200",
+        }
+
+    def pricing(self, *arguments: str, fails: bool = False) -> str:
+        """Run the command; returns what it printed on both streams."""
+        program = Path(sys.executable).parent / "pricing"
+        done = subprocess.run(
+            [program, *arguments], env=self.environment, capture_output=True, text=True, timeout=300, check=False
+        )
+        assert (done.returncode != 0) == fails, done.stdout + done.stderr
+        return done.stdout + done.stderr
+
+    def run(self, *arguments: str, fails: bool = False) -> str:
+        """The main job on this shop's folder."""
+        return self.pricing(
+            "run", "--source", "files", "--path", str(self.folder), "--currency", "EUR", *arguments, fails=fails
+        )
+
+
+@pytest.fixture(scope="module")
+def shop_with_prices(
+    module_database_url: str, shop_folder: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[Shop, str]]:
+    shop = Shop(tmp_path_factory.mktemp("home"), module_database_url, shop_folder)
+    yield shop, shop.run()
+
+
+def test_the_run_ends_with_a_live_book(shop_with_prices: tuple[Shop, str], execute: Execute) -> None:
+    shop, printed = shop_with_prices
+    assert "Book 1 is live" in printed
+    assert "Traceback" not in printed
+    ((state, personal, uniform, version),) = execute(
+        shop.database_url,
+        "SELECT state, personal_rows, uniform_rows, model_version FROM pricing.price_books WHERE is_live",
+    )
+    assert (state, uniform, version) == ("published", 12, 1)
+    assert personal == 135 * 12  # those who consent, by every product
+
+
+def test_quote_answers_from_the_live_book(shop_with_prices: tuple[Shop, str], execute: Execute) -> None:
+    shop, _ = shop_with_prices
+    ((user, product, price),) = execute(
+        shop.database_url, "SELECT user_id, product_id, price FROM pricing.live_prices ORDER BY 1, 2 LIMIT 1"
+    )
+    assert f"{price} EUR (personal)" in shop.pricing("quote", str(user), str(product))
+    assert "uniform" in shop.pricing("quote", "u000", str(product))  # has not consented
+    assert "product nothing is unknown" in shop.pricing("quote", str(user), "nothing", fails=True)
+
+
+def test_requests_are_priced_as_the_champion_would(shop_with_prices: tuple[Shop, str], tmp_path: Path) -> None:
+    shop, _ = shop_with_prices
+    requests = tmp_path / "requests.csv"
+    requests.write_text(
+        "request_id,user_id,product_id,requested_at,context_device,ceiling\n"
+        "r2,u001,p01,2026-04-02T10:00:00Z,phone,\n"
+        "r1,u000,p01,2026-04-02T10:00:00Z,phone,\n"
+        "r3,u001,p01,2026-04-02T10:00:00Z,phone,1.5\n"
+    )
+    out = tmp_path / "prices.csv"
+    shop.pricing("quote", "--requests", str(requests), "--out", str(out))
+    prices = pd.read_csv(out).set_index("request_id")
+    assert list(prices.columns) == [
+        "price", "uniform_price", "purchase_probability", "elasticity", "lower", "upper", "reasons", "book_id",
+        "model_version",
+    ]  # fmt: skip
+    assert list(prices.index) == ["r2", "r1", "r3"]
+    assert prices.loc["r1", "price"] == prices.loc["r1", "uniform_price"]
+    assert "no_consent" in json.loads(prices.loc["r1", "reasons"])
+    assert prices.loc["r2", "lower"] <= prices.loc["r2", "price"] <= prices.loc["r2", "upper"]
+    assert pd.isna(prices.loc["r3", "price"])  # its own ceiling lies below cost
+    assert "conflicts" in prices.loc["r3", "reasons"]
+
+
+def test_the_registry_holds_champion_card_and_plots(shop_with_prices: tuple[Shop, str]) -> None:
+    shop, _ = shop_with_prices
+    looked_up = subprocess.run(
+        [sys.executable, "-c", LOOK_UP], env=shop.environment, capture_output=True, text=True, check=False, timeout=120
+    )
+    assert looked_up.returncode == 0, looked_up.stderr
+    found = json.loads(looked_up.stdout.splitlines()[-1])
+    assert found["champion"] == found["challenger"] == 1
+    assert "## Held-out weeks" in found["card"]
+    assert {"calibration.png", "price_response.png", "elasticity.png", "log_loss.png"} <= set(found["plots"])
+    assert found["gates"] == "passed"
+    assert found["price"] == pytest.approx(found["requested"])
+
+
+LOOK_UP = """
+import json, os
+from tasks.environment import environment
+from tasks.settings import Settings
+os.environ.update(environment(Settings()))
+import mlflow, pandas as pd
+client = mlflow.MlflowClient()
+champion = client.get_model_version_by_alias("demand", "champion")
+served = mlflow.pyfunc.load_model("models:/demand@champion")
+request = {"request_id": ["r"], "user_id": ["u001"], "product_id": ["p01"], "requested_at": ["2026-04-02T10:00:00Z"]}
+first = served.predict(pd.DataFrame(request))
+again = served.predict(pd.DataFrame(request))
+print(json.dumps({
+    "champion": int(champion.version),
+    "challenger": int(client.get_model_version_by_alias("demand", "challenger").version),
+    "card": champion.description,
+    "gates": champion.tags["gates"],
+    "plots": [file.path.removeprefix("plots/") for file in client.list_artifacts(champion.run_id, "plots")],
+    "price": float(first["price"].iloc[0]),
+    "requested": float(again["price"].iloc[0]),
+}))
+"""
+
+
+def test_the_same_run_again_changes_nothing(shop_with_prices: tuple[Shop, str], execute: Execute) -> None:
+    shop, _ = shop_with_prices
+    before = execute(shop.database_url, "SELECT count(*) FROM pricing.books")
+    printed = shop.run()
+    assert "nothing to train" in printed
+    assert "nothing to publish" in printed
+    assert execute(shop.database_url, "SELECT count(*) FROM pricing.books") == before
+
+
+def test_another_policy_publishes_another_book_and_rollback_returns(
+    shop_with_prices: tuple[Shop, str], tmp_path: Path, execute: Execute
+) -> None:
+    shop, _ = shop_with_prices
+    policy = tmp_path / "policy.toml"
+    policy.write_text("satisfaction_weight = 0.5\n[guardrails]\nminimum_margin = 0.1\n")
+    assert "Book 2 is live" in shop.run("--policy", str(policy))
+    listed = shop.pricing("books")
+    assert "live" in listed
+    assert "Book 1 is live" in shop.pricing("rollback")
+    assert execute(shop.database_url, "SELECT action FROM pricing.ledger ORDER BY entry_id") == [
+        ("publish",), ("publish",), ("rollback",),
+    ]  # fmt: skip
+    assert "3 entries verify" in shop.pricing("verify")
+
+
+def test_mistakes_end_in_one_clear_line(shop_with_prices: tuple[Shop, str], tmp_path: Path) -> None:
+    shop, _ = shop_with_prices
+    for arguments, said in [
+        (["run", "--policy", "cheapest"], "neither a preset"),
+        (["run", "--source", "files", "--path", str(tmp_path / "nowhere")], "nowhere"),
+        (["quote", "--requests", "requests.xlsx", "--out", "out.csv"], "requests.xlsx"),
+        (["rollback", "99"], "book 99"),
+    ]:
+        printed = shop.pricing(*arguments, fails=True)
+        assert said in printed
+        assert "Traceback" not in printed

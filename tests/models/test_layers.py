@@ -1,0 +1,34 @@
+import pytest
+import torch
+
+from models.features import FeatureGroup, Features, Scale
+from models.layers import FeatureEncoder, TransformerBlock
+
+
+@pytest.mark.parametrize("histories", [0, 1, 3])
+def test_a_block_keeps_the_shape_and_asks_for_as_many_tokens_as_told(histories):
+    block = TransformerBlock(8, heads=2, dropout=0.0).eval()
+    tokens, seen = torch.randn(histories, 5, 8), torch.ones(histories, 5, dtype=torch.bool)
+    whole, first = block(tokens, seen), block(tokens, seen, queries=1)
+    assert whole.shape == tokens.shape
+    torch.testing.assert_close(first, whole[:, :1])
+
+
+def test_a_token_that_is_not_there_changes_nothing():
+    block = TransformerBlock(8, heads=2, dropout=0.0).eval()
+    tokens, seen = torch.randn(2, 5, 8), torch.tensor([True, True, True, False, False])
+    changed = tokens.clone()
+    changed[:, 3:] = 100.0
+    seen = seen.expand(2, 5)
+    torch.testing.assert_close(block(changed, seen)[:, :3], block(tokens, seen)[:, :3])
+
+
+def test_numbers_may_bend_and_unknown_texts_say_nothing():
+    encoder = FeatureEncoder(FeatureGroup({"a": Scale((0.0, 1.0), False)}, {}), 4)
+    with torch.no_grad():
+        encoder.numeric.weight.zero_()
+        encoder.numeric.bias.zero_()
+        encoder.numeric.weight[:, 8:] = 1.0  # flat up to the middle, rising after it
+    places = torch.tensor([[0.0], [0.25], [0.5], [0.75], [1.0]])
+    vectors = encoder(Features(places, torch.zeros(5, 0, dtype=torch.int64)))
+    assert vectors[:, 0].tolist() == [0.0, 0.0, 0.0, 4.0, 8.0]

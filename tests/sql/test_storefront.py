@@ -1,0 +1,222 @@
+"""The functions a storefront calls, the ledger behind them, and what the storefront's role may not do."""
+
+from collections.abc import Iterator
+from decimal import Decimal
+from uuid import uuid4
+
+import psycopg2
+import pytest
+from psycopg2.extensions import connection as Connection
+
+from tasks.database import migrate, transaction
+from tasks.history import LedgerError, verify_ledger
+
+BOOKS = """
+INSERT INTO data.users (dataset, user_id, personalisation_consent)
+VALUES ('shop', 'ann', NULL), ('shop', 'bob', false), ('shop', 'eve', true);
+INSERT INTO data.products (dataset, product_id, list_price, unit_cost)
+VALUES ('shop', 'tea', 4, 2), ('shop', 'cup', 9, 5), ('other', 'car', 9000, 5000);
+INSERT INTO data.snapshots (snapshot_id, dataset, currency, row_counts, as_of, validation)
+VALUES ('s', 'shop', 'EUR', '{}', now(), '{}');
+"""
+BOOK = """
+INSERT INTO pricing.books (inputs_hash, dataset, snapshot_id, model_name, model_version, run_id, policy, currency,
+                           terms, disclosure, state, published_at, expires_at)
+VALUES ('h', 'shop', 's', 'demand', %(version)s, 'r', '{}', 'EUR', '{}', 'personalised', 'published', now(),
+        now() + %(lifetime)s)
+RETURNING book_id
+"""
+PRICES = """
+SET LOCAL lock_timeout = '10s';
+CREATE TABLE pricing.personal_prices_{book} (LIKE pricing.personal_prices INCLUDING ALL);
+CREATE TABLE pricing.uniform_prices_{book} (LIKE pricing.uniform_prices INCLUDING ALL);
+ALTER TABLE pricing.personal_prices ATTACH PARTITION pricing.personal_prices_{book} FOR VALUES IN ({book});
+ALTER TABLE pricing.uniform_prices ATTACH PARTITION pricing.uniform_prices_{book} FOR VALUES IN ({book});
+INSERT INTO pricing.uniform_prices VALUES ({book}, 'tea', 3.8, 3, 4, 4, '{{}}');
+INSERT INTO pricing.personal_prices
+VALUES ({book}, 'ann', 'tea', {price}, 3, 4, 0.2, -2, '{{explored}}', true, 2.5),
+       ({book}, 'bob', 'tea', {price}, 3, 4, 0.2, -2, '{{}}', false, NULL);
+UPDATE pricing.books SET content_hash = pricing.book_content_hash({book}) WHERE book_id = {book};
+SELECT pricing.make_live({book}, 'publish');
+"""
+
+
+def publish(connection: Connection, price: str, lifetime: str = "1 day", version: int = 1) -> int:
+    with connection.cursor() as cursor:
+        cursor.execute(BOOK, {"version": version, "lifetime": lifetime})
+        (book,) = cursor.fetchone() or (0,)
+        cursor.execute(PRICES.format(book=book, price=price))
+    return int(book)
+
+
+@pytest.fixture
+def url(database_url: str) -> str:
+    """A migrated database with two products and a live book of one of them."""
+    migrate(database_url)
+    with transaction(database_url) as connection:
+        with connection.cursor() as cursor:
+            cursor.execute(BOOKS)
+        publish(connection, "3.5")
+    return database_url
+
+
+@pytest.fixture
+def connection(url: str) -> Iterator[Connection]:
+    with transaction(url) as connection:
+        yield connection
+
+
+def rows(connection: Connection, statement: str, *arguments: object) -> list[tuple[object, ...]]:
+    with connection.cursor() as cursor:
+        cursor.execute(statement, arguments)
+        return cursor.fetchall()
+
+
+def quote(connection: Connection, user: str, product: str) -> tuple[object, ...]:
+    return rows(
+        connection, "SELECT price, uniform_price, source, reasons, disclosure FROM pricing.quote(%s, %s)", user, product
+    )[0]
+
+
+def test_personal_then_uniform_then_list(connection: Connection) -> None:
+    assert quote(connection, "ann", "tea") == (Decimal("3.5"), Decimal("3.8"), "personal", ["explored"], "personalised")
+    assert quote(connection, "eve", "tea") == (Decimal("3.8"), Decimal("3.8"), "uniform", ["no_personal_price"], None)
+    assert quote(connection, "ann", "cup") == (Decimal("9"), Decimal("9"), "list", ["product_not_in_book"], None)
+
+
+@pytest.mark.parametrize("user", ["bob", "stranger"])
+def test_without_consent_the_price_is_uniform(connection: Connection, user: str) -> None:
+    assert quote(connection, user, "tea")[:4] == (Decimal("3.8"), Decimal("3.8"), "uniform", ["no_consent"])
+
+
+def test_consent_withdrawn_after_publication_counts_at_once(connection: Connection) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("UPDATE data.users SET personalisation_consent = false WHERE user_id = 'ann'")
+    assert quote(connection, "ann", "tea")[2] == "uniform"
+
+
+def test_an_expired_book_gives_list_prices(connection: Connection) -> None:
+    publish(connection, "3.4", lifetime="-1 second")
+    assert quote(connection, "ann", "tea")[:4] == (Decimal("4"), Decimal("4"), "list", ["book_expired"])
+
+
+@pytest.mark.parametrize("product", ["nothing", "car"])
+def test_an_unknown_product_is_an_error(connection: Connection, product: str) -> None:
+    with pytest.raises(psycopg2.errors.NoDataFound, match=f"product {product} is unknown"):
+        quote(connection, "ann", product)
+
+
+@pytest.mark.parametrize("user", ["", "x" * 513, "x" * 1_000_000, None])
+def test_ids_that_cannot_be_are_refused(connection: Connection, user: str) -> None:
+    with pytest.raises(psycopg2.errors.InvalidParameterValue, match="user_id must be"):
+        quote(connection, user, "tea")
+
+
+def test_hostile_ids_are_only_text(connection: Connection) -> None:
+    assert quote(connection, "'; DROP TABLE pricing.books; --", "tea")[2] == "uniform"
+    assert rows(connection, "SELECT count(*) FROM pricing.books") == [(1,)]
+
+
+def test_every_quote_is_logged_with_what_it_could_have_been(connection: Connection) -> None:
+    quote(connection, "ann", "tea")
+    logged = "SELECT user_id, price, lower, upper, randomised, propensity, model_version FROM pricing.quotes"
+    assert rows(connection, logged) == [("ann", Decimal("3.5"), Decimal("3"), Decimal("4"), True, 2.5, 1)]
+
+
+def test_an_outcome_is_recorded_once(connection: Connection) -> None:
+    ((quote_id,),) = rows(connection, "SELECT quote_id FROM pricing.quote('ann', 'tea')")
+    for _ in range(2):
+        rows(connection, "SELECT pricing.record_outcome(%s, true, 2)", quote_id)
+    assert rows(connection, "SELECT purchased, quantity FROM pricing.outcomes") == [(True, 2.0)]
+    with pytest.raises(psycopg2.errors.UniqueViolation, match="another outcome"):
+        rows(connection, "SELECT pricing.record_outcome(%s, false, 1)", quote_id)
+
+
+def test_an_outcome_of_an_unknown_quote_is_refused(connection: Connection) -> None:
+    with pytest.raises(psycopg2.errors.NoDataFound, match="is unknown"):
+        rows(connection, "SELECT pricing.record_outcome(%s, true)", str(uuid4()))
+
+
+def test_an_event_is_recorded(connection: Connection) -> None:
+    rows(connection, "SELECT pricing.record_event('ann', 'view', 'tea', dwell_seconds => 3)")
+    assert rows(connection, "SELECT user_id, kind, product_id, dwell_seconds FROM pricing.events") == [
+        ("ann", "view", "tea", 3.0)
+    ]
+    with pytest.raises(psycopg2.errors.InvalidParameterValue, match="dwell_seconds"):
+        rows(connection, "SELECT pricing.record_event('ann', 'view', dwell_seconds => -1)")
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "SELECT * FROM pricing.personal_prices",
+        "SELECT * FROM pricing.live_prices",
+        "SELECT * FROM data.users",
+        "SELECT * FROM pricing.ledger",
+        "UPDATE pricing.live SET book_id = 1",
+        "SELECT pricing.make_live(1, 'publish')",
+        "SELECT pricing.book_content_hash(1)",
+        "COPY pricing.quotes TO STDOUT",
+        "CREATE TABLE pricing.mine (a text)",
+    ],
+)
+def test_the_storefront_role_may_call_three_functions_and_nothing_else(connection: Connection, statement: str) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("SET ROLE pricing_storefront")
+    assert quote(connection, "ann", "tea")[2] == "personal"
+    with pytest.raises(psycopg2.errors.InsufficientPrivilege):
+        rows(connection, statement)
+
+
+@pytest.mark.parametrize(
+    "statement", ["UPDATE pricing.ledger SET actor = 'me'", "DELETE FROM pricing.ledger", "TRUNCATE pricing.ledger"]
+)
+def test_the_ledger_is_append_only(connection: Connection, statement: str) -> None:
+    with pytest.raises(psycopg2.errors.RaiseException, match="append-only"):
+        rows(connection, statement)
+
+
+TAMPERING = {
+    "its content was changed": "UPDATE pricing.ledger SET actor = 'somebody' WHERE entry_id = 1",
+    "an entry before it is missing": "DELETE FROM pricing.ledger WHERE entry_id = 1",
+    "the prices of live book": "UPDATE pricing.personal_prices SET price = 3.1 WHERE user_id = 'ann'",
+}
+
+
+@pytest.mark.parametrize(("found", "tampering"), TAMPERING.items(), ids=list(TAMPERING))
+def test_tampering_is_found(url: str, monkeypatch: pytest.MonkeyPatch, found: str, tampering: str) -> None:
+    monkeypatch.setenv("PRICING_DATABASE_URL", url)
+    with transaction(url) as connection:
+        second = publish(connection, "3.6")
+    assert verify_ledger().entries == 2
+    assert verify_ledger().live_book_id == second
+    with transaction(url) as connection, connection.cursor() as cursor:
+        cursor.execute("ALTER TABLE pricing.ledger DISABLE TRIGGER ledger_is_append_only")
+        cursor.execute(tampering)
+    with pytest.raises(LedgerError, match=found):
+        verify_ledger()
+
+
+def test_a_book_goes_live_whole_or_not_at_all(url: str) -> None:
+    with transaction(url) as reader:
+        before = quote(reader, "ann", "tea")
+        with pytest.raises(psycopg2.errors.DivisionByZero), transaction(url) as writer:
+            publish(writer, "3.2")
+            assert quote(writer, "ann", "tea")[0] == Decimal("3.2")
+            assert quote(reader, "ann", "tea") == before  # a reader is not held up and sees the old book
+            rows(writer, "SELECT 1 / 0")
+        assert quote(reader, "ann", "tea") == before
+        assert rows(reader, "SELECT count(*) FROM pricing.ledger") == [(1,)]
+
+
+def test_a_book_that_is_live_or_dropped_cannot_go_live(connection: Connection) -> None:
+    with pytest.raises(psycopg2.errors.InvalidParameterValue, match="live already"):
+        rows(connection, "SELECT pricing.make_live(1, 'rollback')")
+
+
+def test_lineage_leads_from_a_price_to_its_data(connection: Connection) -> None:
+    lineage = rows(
+        connection,
+        "SELECT model_version, run_id, snapshot_id, dataset FROM pricing.price_lineage WHERE user_id = 'ann'",
+    )
+    assert lineage == [(1, "r", "s", "shop")]
