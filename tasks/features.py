@@ -53,6 +53,13 @@ def _locate_histories(frame: pd.DataFrame, event_users: pd.Series) -> pd.DataFra
 def _expand(attributes: pd.Series, rename: Callable[[str], str]) -> pd.DataFrame:
     """One column an attribute; each distinct JSON text is parsed once."""
     codes, distinct = pd.factorize(attributes)
-    parsed = pd.DataFrame([json.loads(text) for text in distinct])
-    parsed.loc[len(parsed)] = None  # what code -1, no attributes, reads
-    return parsed.iloc[codes].set_axis(attributes.index).rename(columns=rename)
+    parsed = pd.DataFrame([*map(json.loads, distinct), {}])  # the last is what code -1, no attributes, reads
+    return parsed.apply(_settled).iloc[codes].set_axis(attributes.index).rename(columns=rename)
+
+
+def _settled(values: pd.Series) -> pd.Series:
+    """A column of one type: booleans with gaps are nullable booleans, and a mixture is text."""
+    if values.dtype != object:
+        return values
+    is_flag = pd.api.types.infer_dtype(values, skipna=True) == "boolean"
+    return values.astype("boolean") if is_flag else values.map(str, na_action="ignore").astype("str")

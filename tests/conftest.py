@@ -135,16 +135,16 @@ def _execute(url: str, statement: str) -> list[tuple[object, ...]]:
 
 
 @pytest.fixture(scope="session")
-def shop() -> dict[str, pd.DataFrame]:
+def learnable_shop() -> dict[str, pd.DataFrame]:
     """The contract's tables of a made-up shop: three months, 150 users, 12 products, demand that falls in price."""
     return made_up_shop(np.random.default_rng(7))
 
 
 @pytest.fixture(scope="session")
-def shop_folder(shop: dict[str, pd.DataFrame], tmp_path_factory: pytest.TempPathFactory) -> Path:
+def shop_folder(learnable_shop: dict[str, pd.DataFrame], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same tables as Parquet files in one folder; to be read, not changed."""
     folder = tmp_path_factory.mktemp("shop")
-    for table, frame in shop.items():
+    for table, frame in learnable_shop.items():
         frame.to_parquet(folder / f"{table}.parquet", index=False)
     return folder
 

@@ -77,7 +77,7 @@ def test_the_control_function_removes_most_of_the_bias(make_log):
 
 
 def test_random_prices_correct_a_model_that_had_no_instrument(make_log):
-    log = make_log(12_000, users=400, confounding=0.8, randomised=0.15)
+    log = make_log(12_000, users=400, confounding=0.8, randomised=0.3)
     blind = Decisions(log.decisions.frame.drop(columns="instrument_cost"), log.decisions.events)
     fitted, report, test = fit(blind)
     truth = truth_of(log, test)[1].mean()

@@ -110,10 +110,10 @@ def test_each_decision_sees_what_was_known_before_it(connection: Connection) -> 
     assert third["pair_product_events"] == 0
 
 
-def test_what_comes_later_changes_nothing(connection: Connection, shop: dict[str, pd.DataFrame]) -> None:
-    fill(connection, shop)
+def test_what_comes_later_changes_nothing(connection: Connection, learnable_shop: dict[str, pd.DataFrame]) -> None:
+    fill(connection, learnable_shop)
     before = extracted(connection)
-    moment = shop["offers"]["offered_at"].quantile(0.6).floor("h")
+    moment = learnable_shop["offers"]["offered_at"].quantile(0.6).floor("h")
     with connection.cursor() as cursor:
         cursor.execute("DELETE FROM data.behaviour WHERE occurred_at >= %s", [moment])
         cursor.execute("UPDATE data.market SET competitor_price = 999 WHERE observed_at >= %s", [moment])
@@ -132,8 +132,8 @@ def test_what_comes_later_changes_nothing(connection: Connection, shop: dict[str
     )
 
 
-def test_protected_group_is_not_there(connection: Connection, shop: dict[str, pd.DataFrame]) -> None:
-    fill(connection, shop)
+def test_protected_group_is_not_there(connection: Connection, learnable_shop: dict[str, pd.DataFrame]) -> None:
+    fill(connection, learnable_shop)
     frame = extracted(connection).frame
     assert not [name for name in frame.columns if "group" in name]
     assert not frame.isin(["a", "b"]).any().any()
