@@ -70,6 +70,15 @@ def remaining_stock(reading: Connection, dataset: str, moment: datetime) -> dict
     return {row["pool_id"]: row["remaining"] for row in rows}
 
 
+def groups_of_users(reading: Connection, dataset: str, group: str, users: pd.Series) -> pd.Series:
+    """The group of each row's user, which parity compares; no price is set from it.
+
+    `group` is protected_group or the name of an attribute, `attr_*`.
+    """
+    rows = read_rows(reading, sql.query("groups_of_users"), {"dataset": dataset, "group": group})
+    return users.map({row["user_id"]: row["user_group"] for row in rows}).reset_index(drop=True)
+
+
 def _blocks(reading: Connection, snapshot: Snapshot, demand: FittedDemand) -> Iterator[Candidates]:
     users = _choose(reading, snapshot)
     for first_user in range(0, max(users, 1), USERS_PER_BLOCK):  # at least one, if empty

@@ -6,6 +6,8 @@ from models.evaluation import Evaluation
 from tasks.fit import TrainedDemand
 from tasks.snapshots import Snapshot
 
+SHOWN_METRICS = ("log_loss", "auc", "ece", "calibration_ratio")
+
 
 def model_card(trained: TrainedDemand, evaluation: Evaluation, snapshot: Snapshot, run_id: str) -> str:
     """Markdown; a pipe table needs an empty line before it to be rendered."""
@@ -27,8 +29,7 @@ def model_card(trained: TrainedDemand, evaluation: Evaluation, snapshot: Snapsho
             "",
             _table(evaluation.comparison),
             "",
-            "95 % intervals from a bootstrap over users. Lower is better, but for auc and normalised_improvement; "
-            "calibration_ratio is best at 1.",
+            "95 % intervals from a bootstrap over users. Lower is better, but for auc; calibration_ratio is best at 1.",
             "",
             "## Price response",
             "",
@@ -55,8 +56,9 @@ def _part(name: str, frame: pd.DataFrame) -> str:
 
 
 def _table(comparison: pd.DataFrame) -> str:
-    shown = comparison.assign(
-        shown=[f"{row.value:.4f} ({row.low:.4f} to {row.high:.4f})" for row in comparison.itertuples()]
+    chosen = comparison[comparison["metric"].isin(SHOWN_METRICS)]
+    shown = chosen.assign(
+        shown=[f"{row.value:.4f} ({row.low:.4f} to {row.high:.4f})" for row in chosen.itertuples()]
     ).pivot(index="model", columns="metric", values="shown")
     header = ["model", *shown.columns]
     rows = [

@@ -12,15 +12,14 @@ import pandas as pd
 from prefect import task
 from psycopg2.extensions import connection as Connection
 
-import sql
 from models.certificate import Certificate
 from models.errors import PricingError
 from models.fairness import price_parity
 from models.price_book import BookRequest, PriceBook, price_book
 from models.pricing import price_decisions
 from tasks.book import StagedBook, complete_book, stage_book
-from tasks.candidates import Candidates, decided_at, personal_candidates, population, remaining_stock
-from tasks.database import database_url, read_frame, transaction
+from tasks.candidates import Candidates, decided_at, groups_of_users, personal_candidates, population, remaining_stock
+from tasks.database import database_url, transaction
 from tasks.promote import Promotion
 from tasks.settings import Settings
 
@@ -66,7 +65,8 @@ def price(promotion: Promotion) -> PricedBook:
     with transaction(url) as reading:
         products = population(reading, snapshot, demand)
         candidates = personal_candidates(reading, snapshot, demand)
-        groups = _groups(reading, promotion, candidates.terms["user_id"])
+        group = promotion.policy.fairness.group
+        groups = groups_of_users(reading, snapshot.dataset, group, candidates.terms["user_id"])
         book = price_book(_request(reading, promotion, candidates, products, groups))
     uniform = _uniform_prices(promotion, products, book)
     personal = book.prices.join(candidates.terms[["user_id", "product_id"]])
@@ -112,13 +112,6 @@ def _uniform_prices(promotion: Promotion, products: Candidates, book: PriceBook)
         live_price=products.live["price"], live_uniform_price=products.live["uniform_price"], terms=book.terms,
     )  # fmt: skip
     return prices.join(products.terms[["product_id", "list_price"]])
-
-
-def _groups(reading: Connection, promotion: Promotion, users: pd.Series) -> pd.Series:
-    """The group of each row's user, which parity compares; no price is set from it."""
-    parameters = {"dataset": promotion.snapshot.dataset, "group": promotion.policy.fairness.group}
-    groups = read_frame(reading, sql.query("groups_of_users"), parameters)
-    return groups.set_index("user_id")["user_group"].reindex(users).reset_index(drop=True)
 
 
 def _write(writing: Connection, book: StagedBook, table: str, prices: pd.DataFrame, columns: list[str]) -> int:

@@ -16,7 +16,7 @@ from models.policy import PricingPolicy
 from models.price_book import BookRequest, price_book
 from models.pricing import price_decisions
 from models.shadow_prices import BookTerms
-from tasks.candidates import remaining_stock
+from tasks.candidates import groups_of_users, remaining_stock
 from tasks.conformity import conform
 from tasks.contract import REQUESTS
 from tasks.database import copy_frame, database_url, read_rows, transaction
@@ -112,6 +112,7 @@ def _priced(connection: Connection, decisions: Decisions, terms: Terms) -> pd.Da
         currency=terms.currency,
         live_price=live["price"],
         live_uniform_price=live["uniform_price"],
+        group=groups_of_users(connection, terms.dataset, terms.policy.fairness.group, decisions.frame["user_id"]),
         remaining=remaining_stock(connection, terms.dataset, decisions.frame["decided_at"].max().to_pydatetime()),
     )
     if terms.book is None or not terms.policy.binds_whole_book:
