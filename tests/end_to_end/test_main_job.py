@@ -168,3 +168,15 @@ def test_mistakes_end_in_one_clear_line(shop_with_prices: tuple[Shop, str], tmp_
         printed = shop.pricing(*arguments, fails=True)
         assert said in printed
         assert "Traceback" not in printed
+
+
+def test_a_book_that_cannot_keep_its_limit_is_not_published(
+    shop_with_prices: tuple[Shop, str], tmp_path: Path, execute: Execute
+) -> None:
+    shop, _ = shop_with_prices
+    live = execute(shop.database_url, "SELECT book_id FROM pricing.live")
+    policy = tmp_path / "policy.toml"
+    policy.write_text("[portfolio]\nminimum_volume = 1000000.0\n")
+    printed = shop.run("--policy", str(policy), fails=True)
+    assert "is not published: minimum_volume is" in printed
+    assert execute(shop.database_url, "SELECT book_id FROM pricing.live") == live
