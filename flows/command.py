@@ -49,6 +49,7 @@ def run(
 ) -> None:
     """The main job: train a demand model on the data, then put its prices live."""
     with _platform():
+        logging.getLogger("pricing.prefect").info("starting the workflow engine")
         from flows.deploy import DeployParameters, deploy
         from flows.train import TrainParameters, train
         from tasks.policies import read_policy
