@@ -63,7 +63,7 @@ def run(
             os.environ["PRICING_SOURCE_URL"] = url  # it may hold a password, so it is no parameter of a flow
         wanted = SourceParameters(kind=source.value, path=path, currency=currency)
         registered = train(TrainParameters(source=wanted, policy=policy))
-        deploy(DeployParameters(version=str(registered.version)))
+        deploy(DeployParameters(version=str(registered.version), policy=policy))
         _print_summary(summarise())
 
 

@@ -31,7 +31,7 @@ class TrainParameters(BaseModel):
 def train(parameters: TrainParameters) -> RegisteredDemand:
     """Collect, validate, extract, fit, evaluate and register; the same data and recipe are not fit twice."""
     snapshot = validate(collect(parameters.source))
-    if known := find_registered(snapshot, parameters.recipe, parameters.policy):
+    if known := find_registered(snapshot, parameters.recipe):
         return known
     features = extract(snapshot)
     trained = fit(features, parameters.recipe)

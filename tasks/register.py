@@ -1,6 +1,5 @@
 """Register: the model, what made it and what it is worth, as a challenger in the MLflow registry."""
 
-import hashlib
 import logging
 from importlib.metadata import version as installed
 from pathlib import Path
@@ -50,11 +49,14 @@ REQUIREMENTS += ("mlflow", "sqlalchemy", "psycopg2-binary", "pyarrow", "prefect"
 
 
 @task
-def find_registered(snapshot: Snapshot, recipe: Recipe, policy: str) -> RegisteredDemand | None:
-    """The version made before from the same data, recipe, code and policy, if any; it becomes the challenger again."""
-    known = version_trained_from(_inputs_hash(snapshot, recipe, policy))
+def find_registered(snapshot: Snapshot, recipe: Recipe) -> RegisteredDemand | None:
+    """The version made before from the same data, recipe and code, if any; it becomes the challenger again.
+
+    It keeps the policy it was registered with; a deployment may name another.
+    """
+    known = version_trained_from(recipe.inputs_hash(snapshot))
     if known is not None:
-        log.info("nothing to train: version %d was made from the same data, recipe and policy", known.version)
+        log.info("nothing to train: version %d was made from the same data and recipe", known.version)
         set_alias(CHALLENGER, known.version)
     return known
 
@@ -82,16 +84,11 @@ def register(
     card = model_card(trained, evaluation, snapshot, run.info.run_id)
     client.update_model_version(MODEL_NAME, str(number), card)
     tags = {"dataset": snapshot.dataset, "snapshot_id": snapshot.snapshot_id}
-    for key, value in (tags | {"inputs_hash": _inputs_hash(snapshot, recipe, policy)}).items():
+    for key, value in (tags | {"inputs_hash": recipe.inputs_hash(snapshot)}).items():
         client.set_model_version_tag(MODEL_NAME, str(number), key, value)
     set_alias(CHALLENGER, number)
     log.info("registered as version %d of model %s, alias %s", number, MODEL_NAME, CHALLENGER)
     return version_of(str(number))
-
-
-def _inputs_hash(snapshot: Snapshot, recipe: Recipe, policy: str) -> str:
-    inputs = f"{recipe.inputs_hash(snapshot)} {read_policy(policy).model_dump_json()}"
-    return hashlib.sha256(inputs.encode()).hexdigest()
 
 
 def _log_learning_curve(trained: TrainedDemand) -> None:
