@@ -53,15 +53,11 @@ def run(
         from flows.deploy import DeployParameters, deploy
         from flows.train import TrainParameters, train
         from tasks.policies import read_policy
-        from tasks.sources import SourceParameters
+        from tasks.sources import source_parameters
         from tasks.summary import summarise
 
-        if source is Source.files and path is None:
-            raise typer.BadParameter("--source files needs --path DIR, the folder that holds the tables")
         read_policy(policy)  # a misspelt policy should not wait for the training to end
-        if url is not None:
-            os.environ["PRICING_SOURCE_URL"] = url  # it may hold a password, so it is no parameter of a flow
-        wanted = SourceParameters(kind=source.value, path=path, currency=currency)
+        wanted = source_parameters(source.value, path, url, currency)
         registered = train(TrainParameters(source=wanted, policy=policy))
         deploy(DeployParameters(version=str(registered.version), policy=policy))
         _print_summary(summarise())

@@ -164,6 +164,8 @@ def test_mistakes_end_in_one_clear_line(shop_with_prices: tuple[Shop, str], tmp_
         (["run", "--source", "files", "--path", str(tmp_path / "nowhere")], "nowhere"),
         (["quote", "--requests", "requests.xlsx", "--out", "out.csv"], "requests.xlsx"),
         (["rollback", "99"], "book 99"),
+        (["run", "--source", "files"], "files need a path"),
+        (["run", "--currency", "euro"], "currency"),
     ]:
         printed = shop.pricing(*arguments, fails=True)
         assert said in printed

@@ -6,6 +6,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from tasks.database import database_url as database_url_of
+from tasks.database import migrate
+from tasks.settings import Settings
+
+Execute = Callable[[str, str], list[tuple[object, ...]]]
 Tables = dict[str, pd.DataFrame]
 
 
@@ -70,3 +75,15 @@ def shop() -> Tables:
 def write_tables() -> Callable[[Tables, Path, str], Path]:
     """Write tables into a folder as `parquet` or `csv`; returns the folder."""
     return _write
+
+
+@pytest.fixture
+def migrated(settings: Settings) -> None:
+    """The settings' database with all migrations."""
+    migrate(database_url_of(settings))
+
+
+@pytest.fixture
+def query(settings: Settings, execute: Execute) -> Callable[[str], list[tuple[object, ...]]]:
+    """Run one statement on the settings' database; returns its rows."""
+    return lambda statement: execute(database_url_of(settings), statement)

@@ -4,21 +4,13 @@ import pytest
 
 from tasks.collect import collect
 from tasks.contract import ContractError
-from tasks.database import migrate
 from tasks.sources import SourceParameters
 from tasks.validate import validate
 
 BOTH = pytest.mark.parametrize("suffix", ["csv", "parquet"])
 
 
-@pytest.fixture(autouse=True)
-def migrated(settings):
-    migrate(settings.database_url.get_secret_value())
-
-
-@pytest.fixture
-def query(settings, execute):
-    return lambda statement: execute(settings.database_url.get_secret_value(), statement)
+pytestmark = pytest.mark.usefixtures("migrated")
 
 
 def files(folder):

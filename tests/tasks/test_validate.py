@@ -7,20 +7,11 @@ import pytest
 
 from models.errors import PricingError
 from tasks.collect import collect
-from tasks.database import migrate
 from tasks.snapshots import SnapshotNotFoundError, latest_snapshot
 from tasks.sources import SourceParameters
 from tasks.validate import BatchRefusedError, LoadError, report_page, validate
 
-
-@pytest.fixture(autouse=True)
-def migrated(settings):
-    migrate(settings.database_url.get_secret_value())
-
-
-@pytest.fixture
-def query(settings, execute):
-    return lambda statement: execute(settings.database_url.get_secret_value(), statement)
+pytestmark = pytest.mark.usefixtures("migrated")
 
 
 @pytest.fixture
