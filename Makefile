@@ -2,7 +2,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/ready
 
-.PHONY: run test up check
+.PHONY: run test up check bench
 
 run: $(READY)  ## the main job on real data, from raw lines to live prices
 	@$(BIN)/pricing run
@@ -12,6 +12,11 @@ test: $(READY)
 
 up: $(READY)  ## servers, worker and deployments; Ctrl-C ends them
 	@$(BIN)/pricing up
+
+bench: $(READY)  ## our model beside others on markets whose truth is known: a table and plots in results/; takes hours
+	@$(BIN)/pip install --quiet --constraint infra/constraints.txt --editable ".[dev,bench]"
+	@$(BIN)/python -m tests.benchmarks.portfolio --results results
+	@$(BIN)/python -m tests.benchmarks.run --results results
 
 check: $(READY)
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy

@@ -3,7 +3,7 @@
 import logging
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
@@ -17,6 +17,8 @@ from rich.table import Table
 from models.errors import PricingError
 
 if TYPE_CHECKING:
+    from tasks.quote import Quote
+    from tasks.simulate import Simulation
     from tasks.summary import Summary
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="rich")
@@ -30,6 +32,15 @@ class Source(StrEnum):
     tafeng = "tafeng"
     files = "files"
     database = "database"
+
+
+class Market(StrEnum):
+    """The domains that marketplaces are simulated in."""
+
+    ecommerce = "ecommerce"
+    hotel = "hotel"
+    finance = "finance"
+    automobile = "automobile"
 
 
 @app.callback()
@@ -138,6 +149,38 @@ def verify() -> None:
     )
 
 
+@app.command(
+    epilog="Examples: pricing simulate --domain hotel · pricing simulate --policy my.toml --against ecommerce --seeds 3"
+)
+def simulate(
+    domain: Annotated[Market, typer.Option(help="The kind of market, with its own truth.")] = Market.ecommerce,
+    policy: Annotated[
+        str | None, typer.Option(help="A preset's name, or the path of a TOML file; without it the domain's preset.")
+    ] = None,
+    against: Annotated[
+        str | None, typer.Option(help="The policy to compare with, named likewise; without it everyone's list price.")
+    ] = None,
+    users: Annotated[int, typer.Option(min=100, help="Simulated users, each asking for four prices.")] = 2_000,
+    offers: Annotated[int, typer.Option(min=1_000, help="Past offers that the demand model learns from.")] = 20_000,
+    seed: Annotated[int, typer.Option(min=0, help="Another seed is another market.")] = 0,
+    seeds: Annotated[int, typer.Option(min=1, max=20, help="Simulated markets; more give narrower intervals.")] = 1,
+) -> None:
+    """Compare two policies on a simulated market, whose true answers to every price are known."""
+    from tasks.policies import read_policy
+
+    for name in filter(None, (policy, against)):
+        read_policy(name)  # a misspelt policy should not wait for the workflow engine
+    with _platform():
+        logging.getLogger("pricing.prefect").info("starting the workflow engine")
+        from flows.simulate import SimulateParameters
+        from flows.simulate import simulate as run_simulation
+
+        given = {"policy": policy, "users": users, "offers": offers, "seed": seed, "seeds": seeds}
+        if against is not None:
+            given["against"] = against
+        _print_simulation(run_simulation(SimulateParameters(domain=domain.value, **given)))
+
+
 def main() -> None:
     """Run the command; an error a person can mend is one line and exit status 1."""
     try:
@@ -153,16 +196,53 @@ def _quote_one(user: str, product: str) -> None:
         from tasks.quote import quote as live_quote
 
         answer = live_quote(user, product)
-    table = Table(box=None, show_header=False)
-    table.add_row("price", f"[bold]{answer.price} {answer.currency}[/] ({answer.source})")
-    table.add_row("uniform price", str(answer.uniform_price))
-    table.add_row("list price", str(answer.list_price))
-    table.add_row("reasons", ", ".join(answer.reasons) or "the best price needed no rule")
-    if answer.disclosure:
-        table.add_row("disclosure", answer.disclosure)
-    table.add_row("expires", f"{answer.expires_at:%Y-%m-%d %H:%M %Z}")
-    table.add_row("book, quote", f"{answer.book_id}, {answer.quote_id}")
-    console.print(table)
+        table = Table(box=None, show_header=False)
+        table.add_row("price", f"[bold]{answer.price} {answer.currency}[/] ({answer.source})")
+        table.add_row("uniform price", str(answer.uniform_price))
+        table.add_row("list price", str(answer.list_price))
+        table.add_row("reasons", ", ".join(answer.reasons) or "the best price needed no rule")
+        if answer.disclosure:
+            table.add_row("disclosure", answer.disclosure)
+        table.add_row("expires", f"{answer.expires_at:%Y-%m-%d %H:%M %Z}")
+        table.add_row("book, quote", f"{answer.book_id}, {answer.quote_id}")
+        console.print(table)
+        _explain_one(answer, user, product)
+
+
+def _explain_one(answer: "Quote", user: str, product: str) -> None:
+    """How the price came about; the price itself is printed by now, for this takes the model and some seconds."""
+    from tasks.environment import environment
+    from tasks.settings import Settings
+
+    os.environ.update(environment(Settings()))
+    from tasks.explain import explain_quote
+
+    try:
+        explained = explain_quote(answer, user, product)
+    except PricingError as error:
+        console.print(f"\nThis price cannot be explained: {error}", markup=False)
+        return
+    for note in explained.notes:
+        console.print(f"\n{note}", markup=False)
+    if explained.waterfall is None or explained.reasons is None:
+        return
+    steps = [(f"{price:,.2f}", name) for name, price in explained.waterfall.items()]
+    _print_amounts("The price after each step", steps)
+    for heading, reasons in (
+        (f"Against the uniform price of {answer.uniform_price}", explained.reasons.personal),
+        ("In this price as in everybody's", explained.reasons.shared),
+    ):
+        _print_amounts(heading, [(f"{reason.effect:+,.2f}", reason.name) for reason in reasons])
+
+
+def _print_amounts(heading: str, rows: list[tuple[str, str]]) -> None:
+    table = Table("", "", box=None, show_header=False, pad_edge=False)
+    table.columns[0].justify = "right"
+    for row in rows:
+        table.add_row(*row)
+    if rows:
+        console.print(f"\n[bold]{heading}[/]")
+        console.print(table)
 
 
 def _quote_file(requests: Path, out: Path) -> None:
@@ -171,6 +251,30 @@ def _quote_file(requests: Path, out: Path) -> None:
 
         count = quote_requests(requests, out)
     console.print(f"{count:,} prices written to {out}")
+
+
+def _print_simulation(simulation: "Simulation") -> None:
+    from tasks.simulate import SEASON_COLUMNS
+
+    both = simulation.comparison
+    console.print(
+        f"\n{both.requests:,} requests of {both.users:,} simulated users ({simulation.domain}), each priced under both "
+        "policies by a model that learnt from past offers, and judged by the users' true demand.\n"
+    )
+    _print_figures(["", *simulation.names, "difference (95 % interval)"], simulation.rows())
+    console.print(f"\n[bold]{simulation.verdict()}[/]")
+    if rows := simulation.season_rows():
+        console.print(f"\nThe same stock sold request by request over a week, under {simulation.names[0]}:\n")
+        _print_figures(SEASON_COLUMNS, rows)
+
+
+def _print_figures(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    table = Table(box=None, pad_edge=False)
+    for number, column in enumerate(columns):
+        table.add_column(column, justify="right" if number else "left", no_wrap=not number)
+    for row in rows:
+        table.add_row(*row)
+    console.print(table)
 
 
 def _print_summary(summary: "Summary | None") -> None:

@@ -3,6 +3,7 @@
 from prefect import flow
 from pydantic import BaseModel, ConfigDict, Field
 
+from tasks.book_report import report_book
 from tasks.certify import certify
 from tasks.price import price
 from tasks.promote import promote
@@ -22,10 +23,11 @@ class DeployParameters(BaseModel):
 
 @flow(name="deploy")
 def deploy(parameters: DeployParameters) -> LiveBook:
-    """Promote, price, certify and publish; equal inputs publish nothing new."""
+    """Promote, price, certify, report and publish; equal inputs publish nothing new."""
     promotion = promote(parameters.version, parameters.policy)
     if live := already_live(promotion):
         return live
     priced = price(promotion)
     certificate = certify(priced, promotion)
+    report_book(priced, promotion, certificate)
     return publish(priced, certificate)

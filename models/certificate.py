@@ -32,8 +32,9 @@ class Certificate:
     """What a price book can be held to.
 
     ``duality_gap`` bounds the share of the objective that better prices could add under the same
-    constraints, before exploration. ``binding_rules`` counts the rows each guardrail holds; ``refused`` the
-    rows without a price, by reason.
+    constraints, before exploration. ``rounding_bound`` is the share that whole ticks of price alone may leave
+    over: no limit can be used up more closely than its rows' prices can move. ``binding_rules`` counts the
+    rows each guardrail holds; ``refused`` the rows without a price, by reason.
     """
 
     constraints: tuple[ConstraintState, ...]
@@ -42,6 +43,7 @@ class Certificate:
     iterations: int
     binding_rules: dict[str, int]
     refused: dict[str, int]
+    rounding_bound: float = 0.0
 
     @property
     def violated(self) -> tuple[ConstraintState, ...]:
@@ -50,9 +52,14 @@ class Certificate:
 
     @property
     def is_certified(self) -> bool:
-        """Whether every constraint is met and the gap is at most MAXIMUM_DUALITY_GAP."""
-        return not self.violated and self.duality_gap <= MAXIMUM_DUALITY_GAP
+        """Whether every constraint is met and the gap is at most the tolerance."""
+        return not self.violated and self.duality_gap <= self.gap_tolerance
+
+    @property
+    def gap_tolerance(self) -> float:
+        """MAXIMUM_DUALITY_GAP, or what rounding to the ticks of the prices may cost where that is more."""
+        return max(MAXIMUM_DUALITY_GAP, self.rounding_bound)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the certificate as JSON holds it, to be stored with the book."""
-        return asdict(self) | {"is_certified": self.is_certified}
+        return asdict(self) | {"gap_tolerance": self.gap_tolerance, "is_certified": self.is_certified}

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from models.content import ProductContent
 from models.errors import PricingError
 
 USER_PREFIXES = ("user_attr_", "activity_")
@@ -47,6 +48,7 @@ class Decisions:
     Args:
         frame: one row a decision; features are told apart by their column prefix.
         events: ordered by user, then time; decision i has seen `events.iloc[events_start[i]:events_end[i]]`.
+        content: what the products' texts and images say, where they have any.
 
     Raises:
         DecisionsError: a column is missing, a list price is not positive, or a window leaves the events.
@@ -55,6 +57,7 @@ class Decisions:
 
     frame: pd.DataFrame
     events: pd.DataFrame
+    content: ProductContent | None = None
 
     def __post_init__(self) -> None:
         _require(self.frame, DECISION_COLUMNS, "decisions")
@@ -73,9 +76,9 @@ class Decisions:
         return len(self.frame)
 
     def select(self, rows: Flags | NDArray[np.int64]) -> Self:
-        """Return the decisions of a boolean mask or of row numbers, over the same events."""
+        """Return the decisions of a boolean mask or of row numbers, over the same events and content."""
         picked = self.frame.loc[rows] if rows.dtype == np.bool_ else self.frame.iloc[rows]
-        return type(self)(picked.reset_index(drop=True), self.events)
+        return type(self)(picked.reset_index(drop=True), self.events, self.content)
 
     def join(self, other: Self) -> Self:
         """Return both parts of one log, this one's rows first.
@@ -86,7 +89,7 @@ class Decisions:
         """
         if other.events is not self.events:
             raise DecisionsError("the two parts have events of their own; join parts of one log only")
-        return type(self)(pd.concat([self.frame, other.frame], ignore_index=True), self.events)
+        return type(self)(pd.concat([self.frame, other.frame], ignore_index=True), self.events, self.content)
 
     def features(self, prefixes: tuple[str, ...]) -> list[str]:
         """Return the names of the feature columns that start with one of `prefixes` and hold any value."""

@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from models.encoding import EncodedDecisions, Encoding, Events, Histories, Products
 from models.features import Features
-from models.layers import FeatureEncoder, TransformerBlock, embedding, mlp
+from models.layers import FeatureEncoder, TransformerBlock, content_map, embedding, mlp
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,8 @@ class DemandConfig:
         history_length: last events that are read.
         dropout: share of activations dropped in training.
         sensitivity_floor: smallest sensitivity b; above 0, so that demand falls in price for every row.
+        content_directions: most principal directions of the products' texts, and of their images, that are read.
+        members: networks of different seeds whose mean response is the model's, and whose spread its uncertainty.
 
     """
 
@@ -33,6 +35,8 @@ class DemandConfig:
     history_length: int = 32
     dropout: float = 0.1
     sensitivity_floor: float = 0.05
+    content_directions: int = 32
+    members: int = 1
 
 
 class Response(NamedTuple):
@@ -56,8 +60,8 @@ class DemandModel(nn.Module):
     """P(buy) = sigmoid(level + b (1 - price ratio) + confounding * residual + shift * randomised), b > 0.
 
     Level and b are the pooled estimates plus biases and a user x product dot product, so that a pair costs one dot
-    product once the towers have run. To read another modality, add its tower and sum its vector into that of the user,
-    the product or the context.
+    product once the towers have run. To read another modality, add its encoder and sum its vector into that of the
+    user, the product or the context, as `ProductTower` does with texts and images.
 
     Shape:
         decisions: R rows over H histories and P products; any of them may be 0.
@@ -150,8 +154,9 @@ class ItemEmbedding(nn.Module):
 class UserTower(nn.Module):
     """A Transformer over [user token, last N events]; its output at the user token is the user.
 
-    The user token holds the user's features, so a user without events is a sequence of one. A masked history gives a
-    learned null vector whatever it holds.
+    The user token holds the user's features and the mean of the events, so that how often a user does what is there
+    before any attention is learnt; a user without events is a sequence of one. A masked history gives a learned null
+    vector whatever it holds.
 
     Shape:
         histories: H; events: E; returns (H, D).
@@ -163,7 +168,9 @@ class UserTower(nn.Module):
         self.history_length = config.history_length
         self.features = FeatureEncoder(encoding.user, width)
         self.kind = embedding(len(encoding.kinds), width)
-        self.timing = nn.Linear(2, width)
+        self.timing, self.mean_event = nn.Linear(2, width), nn.Linear(width, width)
+        nn.init.zeros_(self.mean_event.weight)
+        nn.init.zeros_(self.mean_event.bias)
         self.norm_events, self.norm_user = nn.LayerNorm(width), nn.LayerNorm(width)
         self.blocks = nn.ModuleList(TransformerBlock(width, config.heads, config.dropout) for _ in range(config.layers))
         self.null = nn.Parameter(torch.zeros(width))
@@ -188,12 +195,16 @@ class UserTower(nn.Module):
         timing = torch.stack([(gap.log1p() - 12) / 3, events.dwell[position]], dim=-1)
         event = items(events.product[position], events.category[position])
         event = self.norm_events(event + self.kind(events.kind[position]) + self.timing(timing))
-        sequence = torch.cat([self.features(histories.features)[:, None], event], dim=1)
+        mean = (event * seen[..., None]).sum(1) / seen.sum(1).clamp(min=1)[:, None]
+        token = self.features(histories.features) + self.mean_event(mean)
+        sequence = torch.cat([token[:, None], event], dim=1)
         return sequence, functional.pad(seen, (1, 0), value=True)
 
 
 class ProductTower(nn.Module):
-    """Identity, category, brand, list price and attributes of a product as one vector.
+    """Identity, category, brand, list price, attributes, text and image of a product as one vector.
+
+    Text and image are read where the training products had any; a product without them is a typical one.
 
     Shape:
         products: P; returns (P, D).
@@ -204,11 +215,15 @@ class ProductTower(nn.Module):
         self.brand = embedding(len(encoding.brands), config.dimension)
         self.features = FeatureEncoder(encoding.product, config.dimension)
         self.mix = mlp(config.dimension, config.dropout)
+        maps = {name: content_map(space.width, config.dimension) for name, space in encoding.spaces.items()}
+        self.content = nn.ModuleDict(maps)
 
     def forward(self, products: Products, items: ItemEmbedding) -> Tensor:
         """Return the product vectors."""
         vector = items(products.product, products.category) + self.brand(products.brand)
         vector = vector + self.features(products.features)
+        for name, read in self.content.items():
+            vector = vector + read(getattr(products, name))
         result: Tensor = vector + self.mix(vector)
         return result
 

@@ -1,6 +1,8 @@
 """Decisions as tensors, by statistics that were fit on the training part and travel with the model."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -9,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from models.content import ContentSpace, Encoders, ProductContent
 from models.decisions import (
     CONTEXT_PREFIXES,
     PAIR_PREFIXES,
@@ -17,7 +20,7 @@ from models.decisions import (
     Decisions,
     microseconds,
 )
-from models.features import FeatureGroup, Features, Vocabulary, take, text_column
+from models.features import UNKNOWN, FeatureGroup, Features, Vocabulary, take, text_column
 
 
 class Events(NamedTuple):
@@ -47,6 +50,8 @@ class Products(NamedTuple):
     category: Tensor
     brand: Tensor
     features: Features
+    text: Tensor  # (P, K) places of their descriptions, K = 0 where texts are not read
+    image: Tensor  # (P, K) places of their pictures, likewise
 
 
 class EncodedDecisions(NamedTuple):
@@ -80,6 +85,19 @@ class EncodedDecisions(NamedTuple):
         """Return the same decisions with the histories of `masked` (H,) hidden as well."""
         return self._replace(histories=self.histories._replace(masked=self.histories.masked | masked))
 
+    @property
+    def has_content(self) -> bool:
+        """Whether products have texts or pictures that are read."""
+        return self.products.text.shape[1] + self.products.image.shape[1] > 0
+
+    def mask_products(self, masked: Tensor) -> "EncodedDecisions":
+        """Return the same decisions with the products of `masked` (P,) as if never seen before.
+
+        What a network then says of a product it can only have from the product's text, image and attributes.
+        """
+        product = self.products.product.masked_fill(masked, UNKNOWN)
+        return self._replace(products=self.products._replace(product=product))
+
 
 @dataclass(frozen=True)
 class Encoding:
@@ -93,10 +111,12 @@ class Encoding:
     pair: FeatureGroup
     product: FeatureGroup
     context: FeatureGroup
+    text: ContentSpace | None = None
+    image: ContentSpace | None = None
 
     @classmethod
-    def fit(cls, training: Decisions, minimum_count: int = 20) -> Self:
-        """Learns from the training decisions and from the events they had seen, and from nothing else."""
+    def fit(cls, training: Decisions, minimum_count: int = 20, content_directions: int = 32) -> Self:
+        """Learns from the training decisions, their products and the events they had seen, and from nothing else."""
         frame, events = _with_log_price(training.frame), training.events[_seen(training)]
         consenting = frame[training.consent]
 
@@ -116,6 +136,7 @@ class Encoding:
             group(consenting, PAIR_PREFIXES),
             group(frame, PRODUCT_PREFIXES, _LOG_PRICE),
             group(frame, CONTEXT_PREFIXES),
+            *_content_spaces(training, content_directions),
         )
 
     def encode_events(self, events: pd.DataFrame) -> Events:
@@ -134,7 +155,7 @@ class Encoding:
         masked = ~decisions.consent if personal else np.ones(len(decisions), dtype=bool)
         frame = _with_log_price(decisions.frame)
         histories, history = self._histories(decisions, frame, masked, one=not personal)
-        products, product = self._products(frame)
+        products, product = self._products(decisions, frame)
         return EncodedDecisions(
             events or self.encode_events(decisions.events),
             histories,
@@ -172,14 +193,37 @@ class Encoding:
     def to_dict(self) -> dict[str, Any]:
         """Return a JSON-able form."""
         vocabularies = {name: list(getattr(self, name).values) for name in _VOCABULARIES}
-        return vocabularies | {name: getattr(self, name).to_dict() for name in _GROUPS}
+        groups = {name: getattr(self, name).to_dict() for name in _GROUPS}
+        return vocabularies | groups | {name: space.encoder for name, space in self.spaces.items()}
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return what `to_dict` leaves out, because it is too much for JSON."""
+        return {
+            f"{name}.{part}": torch.tensor(getattr(space, part))
+            for name, space in self.spaces.items()
+            for part in ("mean", "directions")
+        }
 
     @classmethod
-    def from_dict(cls, state: dict[str, Any]) -> Self:
-        """Return the encoding that `to_dict` described."""
+    def from_dict(cls, state: dict[str, Any], tensors: Mapping[str, Tensor] = MappingProxyType({})) -> Self:
+        """Return the encoding that `to_dict` and `tensors` described."""
         parts: dict[str, Any] = {name: Vocabulary(tuple(state[name])) for name in _VOCABULARIES}
         parts |= {name: FeatureGroup.from_dict(state[name]) for name in _GROUPS}
+        for name in _SPACES & state.keys():
+            mean, directions = (tensors[f"{name}.{part}"].numpy() for part in ("mean", "directions"))
+            parts[name] = ContentSpace(state[name], mean, directions)
         return cls(**parts)
+
+    @property
+    def encoders(self) -> Encoders:
+        """The encoders whose vectors of products it reads."""
+        return Encoders(**{name: space.encoder for name, space in self.spaces.items()})
+
+    @property
+    def spaces(self) -> dict[str, ContentSpace]:
+        """The spaces of what is read of products: `text`, `image`, both or neither."""
+        spaces = {"text": self.text, "image": self.image}
+        return {name: space for name, space in spaces.items() if space is not None}
 
     @property
     def _identities(self) -> dict[str, Vocabulary]:
@@ -202,17 +246,45 @@ class Encoding:
         first_event, last_event, time, hidden = map(torch.from_numpy, (start, end, decided_at, masked))
         return take(Histories(first_event, last_event, time, hidden, features), first), history
 
-    def _products(self, frame: pd.DataFrame) -> tuple[Products, Tensor]:
+    def _products(self, decisions: Decisions, frame: pd.DataFrame) -> tuple[Products, Tensor]:
         features = self.product.encode(frame)
         codes = [text.encode(text_column(frame, name)) for name, text in self._identities.items()]
-        product, first = _distinct(codes, features)
-        item, category, brand = map(torch.from_numpy, codes)
-        return take(Products(item, category, brand, features), first), product
+        content = decisions.content if self.spaces else None
+        row = content.rows(frame["product_id"]) if content else np.full(len(frame), -1)
+        product, first = _distinct([*codes, row], features)
+        item, category, brand = (torch.from_numpy(code)[first] for code in codes)
+        text, image = (self._places(name, content, row[first.numpy()]) for name in ("text", "image"))
+        return Products(item, category, brand, take(features, first), text, image), product
+
+    def _places(self, name: str, content: ProductContent | None, row: NDArray[np.int64]) -> Tensor:
+        """Return places (rows, K) in the space of `name`, zero where a product has nothing there."""
+        space = self.spaces.get(name)
+        if space is None:
+            return torch.zeros(len(row), 0)
+        places = torch.zeros(len(row), space.width)
+        if content is not None:
+            made_by = getattr(content.encoders, name)
+            places[row >= 0] = torch.from_numpy(space.encode(getattr(content, name)[row[row >= 0]], made_by))
+        return places
 
 
 _LOG_PRICE = "log_list_price"
 _VOCABULARIES = ("kinds", "product_ids", "categories", "brands")
 _GROUPS = ("user", "pair", "product", "context")
+_SPACES = {"text", "image"}
+
+
+def _content_spaces(training: Decisions, directions: int) -> tuple[ContentSpace | None, ContentSpace | None]:
+    """Learn from each training product once, however often it was offered."""
+    content = training.content
+    if content is None:
+        return None, None
+    row = np.unique(content.rows(training.frame["product_id"]))
+    row, made_by = row[row >= 0], content.encoders
+    return (
+        ContentSpace.fit(content.text[row], directions, made_by.text),
+        ContentSpace.fit(content.image[row], directions, made_by.image),
+    )
 
 
 def _with_log_price(frame: pd.DataFrame) -> pd.DataFrame:

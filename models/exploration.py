@@ -1,6 +1,6 @@
 """Exploration: which prices vary at random, by a draw that any device repeats, and with what density."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 import numpy as np
@@ -34,6 +34,19 @@ class ExploredPrices:
         """Return the best prices, none of them drawn."""
         nothing = np.zeros(len(best_rung), dtype=bool)
         return cls(best_rung, nothing, nothing, np.full(len(best_rung), np.nan))
+
+    def keeping(self, interval: Interval, live_price: FloatArray, live_propensity: FloatArray) -> Self:
+        """Return the same prices, but a draw that is live already stays while the rules still allow it.
+
+        ``live_propensity`` is the density with which ``live_price`` was drawn in this same period, NaN where
+        it was not; a step counted from that draw would otherwise draw anew within the period.
+        """
+        rung = interval.grid.rung_at_or_below(live_price)
+        is_allowed = (interval.lowest <= rung) & (rung <= interval.highest) & (interval.grid.price(rung) == live_price)
+        stays = self.randomised & np.isfinite(live_propensity) & is_allowed
+        return replace(
+            self, rung=np.where(stays, rung, self.rung), density=np.where(stays, live_propensity, self.density)
+        )
 
 
 def explore(

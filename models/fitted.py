@@ -1,6 +1,6 @@
 """A fitted demand model: what is stored, registered and asked for demand curves."""
 
-from collections.abc import Iterator
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Self
 
@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from models.content import Encoders
 from models.decisions import Decisions
 from models.demand import DemandConfig, DemandModel
 from models.demand_curve import DemandCurve
@@ -29,12 +30,16 @@ from models.training import (
 
 Array = NDArray[np.float64]
 
+_BLOCK = 16_384
+_ENCODING, _MEMBER = "encoding.", "member."
+
 
 @dataclass(frozen=True)
 class FittedDemand:
-    """Encoding, network and recalibrations: decisions in, demand curves out.
+    """Encoding, networks and recalibrations: decisions in, demand curves out.
 
-    `recalibration` corrects personal curves and `population` those without personal data.
+    `recalibration` corrects personal curves and `population` those without personal data. `others` are the further
+    members of an ensemble (Lakshminarayanan et al., NeurIPS 2017): the same network, learnt from another seed.
     """
 
     encoding: Encoding
@@ -42,26 +47,36 @@ class FittedDemand:
     network: DemandModel
     recalibration: Recalibration
     population: Recalibration
+    others: tuple[DemandModel, ...] = ()
 
-    def curve(self, decisions: Decisions, personal: bool = True, block: int = 16_384) -> DemandCurve:
+    @property
+    def members(self) -> tuple[DemandModel, ...]:
+        """All networks of the ensemble."""
+        return (self.network, *self.others)
+
+    @property
+    def encoders(self) -> Encoders:
+        """The encoders of products' texts and images that decisions must bring their content from."""
+        return self.encoding.encoders
+
+    def curve(self, decisions: Decisions, personal: bool = True, block: int = _BLOCK) -> DemandCurve:
         """Return the demand curve of every decision, free of what moved logged prices.
 
         Without `personal`, and for users without consent, it is the population's. Memory is bounded by `block` rows;
         decisions of one user are scored side by side, so that the user tower runs about once a user.
         """
-        order = np.lexsort([decisions.decided_at, pd.factorize(decisions.frame["user_id"])[0]])
-        sensitivity, level = np.empty(len(decisions)), np.empty(len(decisions))
-        for rows, response in self._responses(decisions, order, personal, block):
-            sensitivity[rows], level[rows] = response
-        curve = DemandCurve(sensitivity, 1 + level / sensitivity)
-        if not personal:
-            return self.population.apply(curve)
-        own, masked = self.recalibration.apply(curve), self.population.apply(curve)
-        consent = decisions.consent
-        return DemandCurve(
-            np.where(consent, own.sensitivity, masked.sensitivity),
-            np.where(consent, own.valuation, masked.valuation),
-        )
+        level, sensitivity = self._members_responses(decisions, personal, block).mean(axis=0)
+        return self._recalibrate(DemandCurve(sensitivity, 1 + level / sensitivity), decisions, personal)
+
+    def spread(self, decisions: Decisions, price_ratio: Array | float = 1.0, personal: bool = True) -> Array:
+        """Return the members' standard deviation of the log-odds of purchase at a price ratio (rows,).
+
+        It is 0 everywhere for a single network, which does not know what it does not know.
+        """
+        responses = self._members_responses(decisions, personal)
+        curves = [DemandCurve(sensitivity, 1 + level / sensitivity) for level, sensitivity in responses]
+        logits = [self._recalibrate(curve, decisions, personal).logit(price_ratio) for curve in curves]
+        return np.asarray(np.std(logits, axis=0))
 
     def probability(self, decisions: Decisions, price_ratio: Array) -> Array:
         """Return the purchase probability (rows,) at price / list price (rows,)."""
@@ -81,7 +96,12 @@ class FittedDemand:
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """Return the weights, and everything else as a JSON-able description."""
-        weights = {name: tensor.detach().cpu().contiguous() for name, tensor in self.network.state_dict().items()}
+        weights = {
+            f"{_prefix(number)}{name}": tensor.detach().cpu().contiguous()
+            for number, network in enumerate(self.members)
+            for name, tensor in network.state_dict().items()
+        }
+        weights |= {f"{_ENCODING}{name}": tensor for name, tensor in self.encoding.tensors().items()}
         description = {
             "encoding": self.encoding.to_dict(),
             "config": asdict(self.config),
@@ -93,29 +113,45 @@ class FittedDemand:
     @classmethod
     def from_state(cls, weights: dict[str, Tensor], description: dict[str, Any]) -> Self:
         """Return the model that `state` gave, on the CPU."""
-        encoding = Encoding.from_dict(description["encoding"])
+        encoding = Encoding.from_dict(description["encoding"], _under(_ENCODING, weights))
         config = DemandConfig(**description["config"])
-        network = DemandModel(config, encoding)
-        network.load_state_dict(weights)
+        first = {name: weights[name] for name in weights if not name.startswith((_ENCODING, _MEMBER))}
+        parts = [first, *(_under(_prefix(number), weights) for number in range(1, config.members))]
+        networks = [DemandModel(config, encoding).eval() for _ in parts]
+        for network, part in zip(networks, parts, strict=True):
+            network.load_state_dict(part)
         own, population = (Recalibration.from_dict(description[name]) for name in ("recalibration", "population"))
-        return cls(encoding, config, network.eval(), own, population)
+        return cls(encoding, config, networks[0], own, population, tuple(networks[1:]))
+
+    def _recalibrate(self, curve: DemandCurve, decisions: Decisions, personal: bool) -> DemandCurve:
+        if not personal:
+            return self.population.apply(curve)
+        own, masked = self.recalibration.apply(curve), self.population.apply(curve)
+        consent = decisions.consent
+        return DemandCurve(
+            np.where(consent, own.sensitivity, masked.sensitivity),
+            np.where(consent, own.valuation, masked.valuation),
+        )
 
     @torch.no_grad()
-    def _responses(
-        self, decisions: Decisions, order: NDArray[np.int64], personal: bool, block: int
-    ) -> Iterator[tuple[NDArray[np.int64], tuple[Array, Array]]]:
+    def _members_responses(self, decisions: Decisions, personal: bool, block: int = _BLOCK) -> Array:
+        """Return level and sensitivity by each member (members, 2, rows)."""
+        order = np.lexsort([decisions.decided_at, pd.factorize(decisions.frame["user_id"])[0]])
         device = self.network.randomised_shift.device
         events = move(self.encoding.encode_events(decisions.events), device)
+        found = np.empty((len(self.members), 2, len(decisions)))
         for start in range(0, len(order), block):
             rows = order[start : start + block]
-            encoded = self.encoding.encode(decisions.select(rows), personal=personal, events=events)
-            response = self.network(move(encoded, device))
-            yield rows, (_array(response.sensitivity), _array(response.level))
+            encoded = move(self.encoding.encode(decisions.select(rows), personal=personal, events=events), device)
+            for number, network in enumerate(self.members):
+                response = network(encoded)
+                found[number, 0, rows], found[number, 1, rows] = _array(response.level), _array(response.sensitivity)
+        return found
 
 
 @dataclass(frozen=True)
 class FitReport:
-    """How a demand model came about."""
+    """How a demand model came about; `training` is that of the ensemble's first network."""
 
     first_stage: FirstStageReport
     training: TrainingReport
@@ -129,32 +165,43 @@ def fit_demand(
     device: torch.device,
     progress: Progress | None = None,
 ) -> tuple[FittedDemand, FitReport]:
-    """Return encoding, first stage, network and recalibration in their order.
+    """Return encoding, first stage, networks and recalibration in their order.
 
-    The validation part stops the training and, together with the training part, recalibrates.
+    The validation part stops the training and, together with the training part, recalibrates. The networks of an
+    ensemble differ in their seeds: first weights, order of the batches, masks and dropout.
 
     Raises:
         TrainingError: the offers have one outcome only, or the loss is not finite.
 
     """
-    torch.manual_seed(training_config.seed)  # the network's first weights
-    encoding = Encoding.fit(training)
+    encoding = Encoding.fit(training, content_directions=config.content_directions)
     first_stage = FirstStage.fit(training, encoding, training_config.seed)
     residual = first_stage.residual(training)
-    network = DemandModel(config, encoding)
-    start_from_pooled(network, training, encoding, residual)
-    network.to(device)
-    log = Log.of(training, encoding, residual, device)
-    report = train(
-        network,
-        log,
+    logs = (
+        Log.of(training, encoding, residual, device),
         Log.of(validation, encoding, first_stage.residual(validation), device),
-        training_config,
-        progress,
     )
-    refit_population(network, log)
-    fitted = FittedDemand(encoding, config, network, Recalibration(), Recalibration())
-    return fitted.recalibrated(training, validation), FitReport(first_stage.report, report)
+    networks, reports = [], []
+    for number in range(config.members):
+        seeded = replace(training_config, seed=training_config.seed + number)
+        torch.manual_seed(seeded.seed)  # the network's first weights
+        network = DemandModel(config, encoding)
+        start_from_pooled(network, training, encoding, residual)
+        reports.append(train(network.to(device), *logs, seeded, progress))
+        refit_population(network, logs[0])
+        networks.append(network)
+    identity = Recalibration()
+    fitted = FittedDemand(encoding, config, networks[0], identity, identity, tuple(networks[1:]))
+    return fitted.recalibrated(training, validation), FitReport(first_stage.report, reports[0])
+
+
+def _prefix(member: int) -> str:
+    """Return how the names of a member's weights begin; the first has them as they are."""
+    return f"{_MEMBER}{member}." if member else ""
+
+
+def _under(prefix: str, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): tensor for name, tensor in weights.items() if name.startswith(prefix)}
 
 
 def _array(tensor: Tensor) -> Array:

@@ -31,10 +31,14 @@ class Offer(NamedTuple):
 
 @dataclass(frozen=True)
 class PriceResponse:
-    """How prices answer to shadow prices: any real price inside the guardrails, and the admissible ones."""
+    """How prices answer to shadow prices: any real price inside the guardrails, and the admissible ones.
+
+    ``tick`` is the distance between neighbouring admissible prices, in money (0: any price is admissible).
+    """
 
     relaxed: Callable[[ShadowPrices], FloatArray]
     admissible: Callable[[ShadowPrices], Offer]
+    tick: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -67,11 +71,14 @@ class Portfolio:
 
     def usage(self, price: FloatArray) -> FloatArray:
         """Return what these prices use of each constraint, in expectation."""
-        list_price = self.objective.list_price
-        sales = self.quantity * self.objective.curve.purchase_probability(price / list_price)
+        list_price, sales = self.objective.list_price, self.sales(price)
         pools = np.bincount(self.pool + 1, weights=sales, minlength=len(self.remaining) + 1)[1:]
         discount = np.maximum(list_price - price, 0.0) @ sales if self.discount_budget is not None else 0.0
         return np.concatenate([pools, [discount, sales.sum(), price @ sales]])
+
+    def sales(self, price: FloatArray) -> FloatArray:
+        """Return the units each row is expected to sell at its price."""
+        return np.asarray(self.quantity * self.objective.curve.purchase_probability(price / self.objective.list_price))
 
     def shadow_prices(self, multipliers: FloatArray) -> ShadowPrices:
         """Return what each row is charged under these multipliers, one per constraint."""
@@ -85,7 +92,9 @@ class Solution:
     """The multipliers found, the prices they give and the evidence that these are best.
 
     ``duality_gap`` is relative to the dual value, which no prices inside the same guardrails can exceed under
-    the limits, less what exploration uses of them.
+    the limits, less what exploration uses of them. ``rounding_bound`` is relative to it too: at the multipliers
+    under which real prices use the limits up, admissible ones lie within a tick of them and use at most so much
+    less.
     """
 
     multipliers: FloatArray
@@ -94,6 +103,7 @@ class Solution:
     states: tuple[ConstraintState, ...]
     objective: float
     duality_gap: float
+    rounding_bound: float
     iterations: int
 
 
@@ -119,12 +129,13 @@ def solve(portfolio: Portfolio, response: PriceResponse, pool_ids: list[str]) ->
             break
         short = np.where(excess > 0, multipliers, short)
         # by less than the tolerance no multiplier would move; coarse prices need ever more
-        tightening += np.where(excess > 0, excess + np.maximum(TOLERANCE, tightening / 2), spare)
-    found = _evidence(portfolio, multipliers, offer, pool_ids, search.evaluations)
+        further = np.maximum(TOLERANCE * 1.5**attempt, tightening / 2)
+        tightening += np.where(excess > 0, excess + further, spare)
+    found = _evidence(search, multipliers, offer, pool_ids)
     if found.duality_gap <= MAXIMUM_DUALITY_GAP or any(not state.is_met for state in found.states):
         return found
     multipliers, offer = _sharpened(search, short, multipliers, offer)
-    return _evidence(portfolio, multipliers, offer, pool_ids, search.evaluations)
+    return _evidence(search, multipliers, offer, pool_ids)
 
 
 def _sharpened(search: "_Search", short: FloatArray, enough: FloatArray, offer: Offer) -> tuple[FloatArray, Offer]:
@@ -229,18 +240,34 @@ def _is_settled(multipliers: FloatArray, excess: FloatArray) -> Flags:
     return np.asarray((excess <= 0) & is_binding)
 
 
-def _evidence(
-    portfolio: Portfolio, multipliers: FloatArray, offer: Offer, pool_ids: list[str], evaluations: int
-) -> Solution:
+def _evidence(search: _Search, multipliers: FloatArray, offer: Offer, pool_ids: list[str]) -> Solution:
+    portfolio = search.portfolio
     shadow = portfolio.shadow_prices(multipliers)
     value = float(portfolio.quantity @ portfolio.objective.value(offer.best))
     charged = portfolio.quantity @ ChargedObjective(portfolio.objective, shadow).value(offer.best)
     displaced = portfolio.usage(offer.shown) - portfolio.usage(offer.best)  # what exploration itself uses
     allowance = np.nansum(portfolio.sides * multipliers * (portfolio.limits - displaced))
     dual = float(charged + allowance)
-    gap = abs(dual - value) / max(abs(dual), np.finfo(float).tiny)
+    size = max(abs(dual), float(np.finfo(float).tiny))
+    gap, rounding = abs(dual - value) / size, _worth_of_a_tick(search, multipliers, offer.best) / size
     states = tuple(_states(portfolio, multipliers, offer.shown, pool_ids))
-    return Solution(multipliers, shadow, offer, states, value, gap, evaluations)
+    return Solution(multipliers, shadow, offer, states, value, gap, rounding, search.evaluations)
+
+
+def _worth_of_a_tick(search: _Search, multipliers: FloatArray, price: FloatArray) -> float:
+    """What the use of the limits by which every charged row's price moves a tick is worth, in money."""
+    portfolio, tick = search.portfolio, search.response.tick
+    sold = portfolio.quantity > 0
+    bids = np.append(multipliers[: len(portfolio.remaining)], 0.0)[portfolio.pool]
+    discount, volume, revenue = multipliers[len(portfolio.remaining) :].tolist()
+    here, worth = portfolio.sales(price), np.zeros(len(price))
+    for there in (price + tick, np.maximum(price - tick, 0.0)):
+        sales = portfolio.sales(there)
+        given = np.maximum(portfolio.objective.list_price - there, 0.0) * sales
+        given -= np.maximum(portfolio.objective.list_price - price, 0.0) * here
+        moved = (bids + volume) * np.abs(sales - here) + discount * np.abs(given)
+        worth = np.maximum(worth, moved + revenue * np.abs(there * sales - price * here), where=sold, out=worth)
+    return float(worth.sum())
 
 
 def _states(

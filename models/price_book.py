@@ -55,6 +55,7 @@ class BookRequest:
     currency: str
     live_price: ArrayLike | None = None
     live_uniform_price: ArrayLike | None = None
+    live_propensity: ArrayLike | None = None
     exploration_period: str | None = None
     remaining: Mapping[str, float] | None = None
     group: ArrayLike | None = None
@@ -101,7 +102,7 @@ def _gap(request: BookRequest, book: PriceBook) -> float:
 
 def _priced(request: BookRequest, parity_band: float | None) -> PriceBook:
     market = _Market.read(request, parity_band)
-    response = PriceResponse(market.relaxed, market.admissible)
+    response = PriceResponse(market.relaxed, market.admissible, market.rows.personal.interval.grid.spacing)
     solution = solve(market.portfolio(), response, market.pool_ids)
     bids = dict(zip(market.pool_ids, solution.multipliers.tolist(), strict=False))
     discount, volume, revenue = solution.multipliers[len(market.pool_ids) :].tolist()
@@ -114,6 +115,7 @@ def _priced(request: BookRequest, parity_band: float | None) -> PriceBook:
         request.currency,
         live_price=request.live_price,
         live_uniform_price=request.live_uniform_price,
+        live_propensity=request.live_propensity,
         exploration_period=request.exploration_period,
         terms=terms,
     )
@@ -183,7 +185,8 @@ class _Market:
     def admissible(self, shadow: ShadowPrices) -> Offer:
         request = self.request
         rows = best_prices(self.given, request.policy, request.currency, shadow, self.parity_band)
-        shown = explored(request.decisions, self.given, rows, request.policy, request.exploration_period)
+        period, drawn = request.exploration_period, request.live_propensity
+        shown = explored(request.decisions, self.given, rows, request.policy, period, drawn)
         return Offer(rows.personal.price, rows.personal.interval.grid.price(shown.rung))
 
 
@@ -215,4 +218,5 @@ def _certificate(prices: pd.DataFrame, solution: Solution) -> Certificate:
         iterations=solution.iterations,
         binding_rules={rule: held[rule] for rule in RULES if held[rule]},
         refused=dict(Counter(prices["refused"].dropna())),
+        rounding_bound=solution.rounding_bound,
     )

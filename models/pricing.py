@@ -29,6 +29,7 @@ def price_decisions(
     *,
     live_price: ArrayLike | None = None,
     live_uniform_price: ArrayLike | None = None,
+    live_propensity: ArrayLike | None = None,
     exploration_period: str | None = None,
     shadow_price: ArrayLike | None = None,
     terms: BookTerms | None = None,
@@ -39,7 +40,8 @@ def price_decisions(
     consent, money in ``currency``. The curves have one row per decision, ``uniform_curve`` without any
     personal data. ``live_price`` and ``live_uniform_price`` (NaN: none) are what maximum_step counts from;
     ``shadow_price`` is what a unit of scarce stock is worth. Prices are explored only in a named
-    ``exploration_period``, in which one user and product always draw the same price.
+    ``exploration_period``, in which one user and product always draw the same price; ``live_propensity`` (NaN:
+    none) says with which density the live price was drawn in that same period, and such a draw stays.
 
     ``terms`` are those of the book the decisions belong to (see `models.price_book`): bid prices by
     pool_id, bonuses and the parity band. A policy with limits on a whole book needs them.
@@ -53,7 +55,7 @@ def price_decisions(
     """
     given = read_inputs(decisions, curve, uniform_curve, live_price, live_uniform_price, shadow_price)
     rows = _priced_alone(decisions, given, policy, currency, terms)
-    shown = explored(decisions, given, rows, policy, exploration_period)
+    shown = explored(decisions, given, rows, policy, exploration_period, live_propensity)
     table = _outcomes(given, rows, shown)
     table.insert(7, "reasons", pd.Series(_reasons(given, rows, shown), dtype=object))
     table["refused"] = pd.Series(rows.refused, dtype=object)
@@ -69,6 +71,7 @@ def explain(
     *,
     live_price: ArrayLike | None = None,
     live_uniform_price: ArrayLike | None = None,
+    live_propensity: ArrayLike | None = None,
     exploration_period: str | None = None,
     shadow_price: ArrayLike | None = None,
     terms: BookTerms | None = None,
@@ -81,7 +84,7 @@ def explain(
     """
     given = read_inputs(decisions, curve, uniform_curve, live_price, live_uniform_price, shadow_price)
     rows = _priced_alone(decisions, given, policy, currency, terms)
-    shown = explored(decisions, given, rows, policy, exploration_period)
+    shown = explored(decisions, given, rows, policy, exploration_period, live_propensity)
     personal = rows.personal
     steps = {"list_price": given.list_price, "optimum": personal.optimum}
     steps |= dict(waterfall(personal.optimum, personal.rules))
@@ -91,7 +94,12 @@ def explain(
 
 
 def explored(
-    decisions: pd.DataFrame, given: PricingInputs, rows: RowPrices, policy: PricingPolicy, period: str | None
+    decisions: pd.DataFrame,
+    given: PricingInputs,
+    rows: RowPrices,
+    policy: PricingPolicy,
+    period: str | None,
+    live_propensity: ArrayLike | None = None,
 ) -> ExploredPrices:
     """Return the rungs shown in this period; without a period, or without exploration, the best ones."""
     personal = rows.personal
@@ -99,7 +107,10 @@ def explored(
         return ExploredPrices.unexplored(personal.rung)
     can_explore = rows.has_price & given.consent & (personal.interval.highest < LARGEST_TICK)
     keys = decision_keys(decisions["user_id"], decisions["product_id"], period)
-    return explore(policy.exploration, personal.interval, personal.rung, given.list_price, can_explore, keys)
+    shown = explore(policy.exploration, personal.interval, personal.rung, given.list_price, can_explore, keys)
+    if live_propensity is None:
+        return shown
+    return shown.keeping(personal.interval, given.live_price, np.asarray(live_propensity, np.float64))
 
 
 def _priced_alone(

@@ -1,25 +1,31 @@
 """Fits a demand model to logged offers."""
 
-import copy
 import math
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import Any, NamedTuple, Self
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
+from models.checkpoint import Checkpoint, TrainingRun
 from models.decisions import Decisions
 from models.demand import DemandModel, Response
 from models.encoding import EncodedDecisions, Encoding
 from models.errors import PricingError
-from models.features import move, take
 from models.logistic import OPEN, maximum_likelihood
+from models.offer_log import Log as Log
+from models.offer_log import Offers as Offers
+from models.workers import Workers
 
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+
+ALONE = Workers()
 Progress = Callable[[int, float, float], None]
 _FIXED_AT_0, _FIXED_AT_1, _RESCALING = (0.0, 0.0), (1.0, 1.0), (0.1, 10.0)
 # A start outside of this comes from too little price variation, or from confounding, and is not to be believed.
@@ -42,6 +48,8 @@ class TrainingConfig:
         weight_decay: decoupled decay of matrices and embeddings.
         personal_mask_share: share of histories whose personal data are hidden, so that the masked curve is the
             population's.
+        identity_mask_share: share of a batch's products whose identity is hidden, so that texts, images and attributes
+            learn to speak for new products; only where texts or images are read.
         seed: of weights, order, masks and dropout.
 
     """
@@ -52,71 +60,8 @@ class TrainingConfig:
     learning_rate: float = 2e-3
     weight_decay: float = 0.1
     personal_mask_share: float = 0.15
+    identity_mask_share: float = 0.1
     seed: int = 0
-
-
-class Offers(NamedTuple):
-    """What was shown and what happened (R,)."""
-
-    price_ratio: Tensor
-    purchased: Tensor
-    weight: Tensor
-    residual: Tensor
-    randomised: Tensor
-
-    @classmethod
-    def of(cls, decisions: Decisions, residual: NDArray[np.float64]) -> Self:
-        """Return the offers' columns, weights normalised to mean 1."""
-        weight = decisions.weight / decisions.weight.mean()
-        columns = (decisions.price_ratio, decisions.purchased, weight, residual, decisions.randomised)
-        return cls(*(torch.tensor(column, dtype=torch.float32) for column in columns))
-
-
-@dataclass(frozen=True)
-class Log:
-    """Encoded decisions, their offers, and the rows of each history, ready to be batched on a device.
-
-    Row numbers sorted by history are `rows` (R,); history h owns `rows[first[h] : first[h] + count[h]]`.
-    """
-
-    decisions: EncodedDecisions
-    offers: Offers
-    rows: Tensor
-    first: Tensor
-    count: Tensor
-
-    @classmethod
-    def of(cls, decisions: Decisions, encoding: Encoding, residual: NDArray[np.float64], device: torch.device) -> Self:
-        """Return the log of `decisions` on `device`."""
-        encoded = move(encoding.encode(decisions), device)
-        count = encoded.history.bincount(minlength=len(encoded.histories.start))
-        rows = encoded.history.argsort(stable=True)
-        offers = move(Offers.of(decisions, residual), device)
-        return cls(encoded, offers, rows, count.cumsum(0) - count, count)
-
-    def batch(self, histories: Tensor) -> tuple[EncodedDecisions, Offers]:
-        """All offers of some histories (B,)."""
-        count = self.count[histories]
-        history = torch.arange(len(histories), device=count.device).repeat_interleave(count)
-        place = torch.arange(len(history), device=count.device) - (count.cumsum(0) - count)[history]
-        rows = self.rows[self.first[histories][history] + place]
-        return self.decisions.batch(histories, rows, history), take(self.offers, rows)
-
-    def batches(self, size: int, generator: torch.Generator | None = None) -> Iterator[Tensor]:
-        """History numbers (B,), by length or, with a generator, in random batches of similar length.
-
-        Sorting 16 batches at a time by length keeps the order random and saves most of the padding.
-        """
-        events = (self.decisions.histories.end - self.decisions.histories.start).cpu()
-        if generator is None:
-            chunks = [events.argsort(stable=True)]
-        else:
-            chunks = list(torch.split(torch.randperm(len(events), generator=generator), 16 * size))
-        ordered = [chunk[events[chunk].argsort(stable=True)] for chunk in chunks]
-        batches = [batch for chunk in ordered for batch in torch.split(chunk, size)]
-        turn = torch.randperm(len(batches), generator=generator).tolist() if generator else range(len(batches))
-        for number in turn:
-            yield batches[number].to(self.rows.device)
 
 
 @dataclass(frozen=True)
@@ -134,52 +79,87 @@ def train(
     validation: Log,
     config: TrainingConfig,
     progress: Progress | None = None,
+    checkpoint: Checkpoint | None = None,
+    accelerator: "Accelerator | None" = None,
 ) -> TrainingReport:
     """Fits the network in place by weighted maximum likelihood and keeps the epoch best on `validation`.
 
-    `progress` is called after each epoch with its number, training and validation loss.
+    `progress` is called after each epoch with its number, training and validation loss. With a `checkpoint` a killed
+    run goes on from its last finished epoch, with the result of one that was never killed. With an `accelerator` its
+    processes share each batch; all of them hold both logs and the same first weights.
 
     Raises:
+        CheckpointError: the checkpoint is of another run.
         TrainingError: the loss is not finite.
 
     """
-    generator = torch.Generator().manual_seed(config.seed)
-    torch.manual_seed(config.seed)  # dropout
-    optimizer, schedule = _optimizer(network, config, steps=len(list(training.batches(config.histories))))
-    losses: tuple[list[float], list[float]] = ([], [])
-    best, best_weights = math.inf, copy.deepcopy(network.state_dict())
-    for epoch in range(1, config.epochs + 1):
-        network.train()
-        total = torch.zeros((), device=training.rows.device)
-        for histories in training.batches(config.histories, generator):
-            hidden = torch.rand(len(histories), generator=generator) < config.personal_mask_share
-            decisions, offers = training.batch(histories)
-            decisions = decisions.mask(hidden.to(histories.device))
-            optimizer.zero_grad(set_to_none=True)
-            loss = _negative_log_likelihood(network, decisions, offers)
-            (loss / len(offers.weight)).backward()  # type: ignore[no-untyped-call]
-            optimizer.step()
-            schedule.step()
-            total += loss.detach()
-        for part, value in zip(losses, (float(total) / len(training.rows), log_loss(network, validation)), strict=True):
-            part.append(_finite(value, epoch, config))
+    workers = Workers(accelerator)
+    identity = asdict(config) | {"offers": len(training.rows), "validation_offers": len(validation.rows)}
+    state = workers.from_first(checkpoint.load) if checkpoint else None
+    run = TrainingRun.resume(network, *_optimizer(network, training, config), identity, state)
+    forward = _compiled(workers.wrap(network), training.rows.device)
+    while run.epochs < config.epochs and run.epochs - run.best_epoch < config.patience:
+        losses = (
+            _epoch(run, network, forward, training, config, workers),
+            log_loss(network, validation, workers=workers),
+        )
+        run.record(*(_finite(loss, run.epochs + 1, config) for loss in losses))
+        if checkpoint and workers.number == 0:
+            checkpoint.save(run.state())
         if progress:
-            progress(epoch, losses[0][-1], losses[1][-1])
-        if losses[1][-1] < best:
-            best, best_weights = losses[1][-1], copy.deepcopy(network.state_dict())
-        elif epoch - _best_epoch(losses[1]) >= config.patience:
-            break
-    network.load_state_dict(best_weights)
+            progress(run.epochs, *losses)
+    network.load_state_dict(run.best_weights)
     network.eval()
-    return TrainingReport(*losses, best_epoch=_best_epoch(losses[1]))
+    return TrainingReport(run.training_loss, run.validation_loss, run.best_epoch)
+
+
+def _epoch(
+    run: TrainingRun,
+    network: DemandModel,
+    forward: nn.Module,
+    training: Log,
+    config: TrainingConfig,
+    workers: Workers,
+) -> float:
+    """Take every batch once and return the mean log loss.
+
+    Order and hidden histories are the same in all processes; dropout and hidden products are each one's own.
+    """
+    generator = torch.Generator().manual_seed(_seed(config.seed, run.epochs))
+    torch.manual_seed(_seed(config.seed, run.epochs, workers.number))
+    network.train()
+    total = torch.zeros((), device=training.rows.device)
+    for histories in training.batches(config.histories, generator):
+        hidden = torch.rand(len(histories), generator=generator) < config.personal_mask_share
+        decisions, offers = training.batch(workers.share(histories))
+        decisions = _hide(decisions, workers.share(hidden), config)
+        loss = _negative_log_likelihood(network, decisions, offers, forward)
+        run.optimizer.zero_grad(set_to_none=True)
+        # The processes' gradients are averaged; times their number it is the sum over the batch.
+        (loss * workers.count / training.count[histories].sum()).backward()  # type: ignore[no-untyped-call]
+        run.optimizer.step()
+        run.schedule.step()
+        total += loss.detach()
+    return float(workers.total(total)) / len(training.rows)
+
+
+def _hide(decisions: EncodedDecisions, histories: Tensor, config: TrainingConfig) -> EncodedDecisions:
+    """Hide the personal data of `histories` (H,), and the identity of a share of the products."""
+    device = decisions.history.device
+    decisions = decisions.mask(histories.to(device))
+    if not (config.identity_mask_share and decisions.has_content):
+        return decisions
+    products = torch.rand(len(decisions.products.product), device=device) < config.identity_mask_share
+    return decisions.mask_products(products)
 
 
 @torch.no_grad()
-def log_loss(network: DemandModel, log: Log, histories: int = 1024) -> float:
+def log_loss(network: DemandModel, log: Log, histories: int = 1024, workers: Workers = ALONE) -> float:
     """Weighted mean log loss of the network on a log."""
     network.eval()
-    parts = [_negative_log_likelihood(network, *log.batch(batch)) for batch in log.batches(histories)]
-    return float(torch.stack(parts).sum()) / len(log.rows)
+    batches = map(workers.share, log.batches(histories))
+    parts = [_negative_log_likelihood(network, *log.batch(batch)) for batch in batches]
+    return float(workers.total(torch.stack(parts).sum())) / len(log.rows)
 
 
 def start_from_pooled(
@@ -235,11 +215,13 @@ def refit_population(network: DemandModel, log: Log, histories: int = 1024) -> N
     network.adjust(*fit[1:].tolist())
 
 
-def _negative_log_likelihood(network: DemandModel, decisions: EncodedDecisions, offers: Offers) -> Tensor:
-    """Weighted sum over the rows, in full precision."""
+def _negative_log_likelihood(
+    network: DemandModel, decisions: EncodedDecisions, offers: Offers, forward: nn.Module | None = None
+) -> Tensor:
+    """Weighted sum over the rows, in full precision; `forward` is the network as it runs in training."""
     device = offers.weight.device.type
     with torch.autocast(device, dtype=torch.bfloat16, enabled=device == "cuda"):
-        response = network(decisions)
+        response = (forward or network)(decisions)
     log_odds = full_log_odds(network, response, offers)
     return functional.binary_cross_entropy_with_logits(log_odds, offers.purchased, offers.weight, reduction="sum")
 
@@ -250,20 +232,31 @@ def full_log_odds(network: DemandModel, response: Response, offers: Offers) -> T
     return response.log_odds(offers.price_ratio) + logged
 
 
+def _compiled(network: nn.Module, device: torch.device) -> nn.Module:
+    """Return the network as it trains fastest; histories vary in length, so that no size is fixed."""
+    return cast(nn.Module, torch.compile(network, dynamic=True)) if device.type == "cuda" else network
+
+
 def _optimizer(
-    network: DemandModel, config: TrainingConfig, steps: int
+    network: DemandModel, training: Log, config: TrainingConfig
 ) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler]:
-    matrices = [parameter for parameter in network.parameters() if parameter.ndim > 1]
-    rest = [parameter for parameter in network.parameters() if parameter.ndim <= 1]
+    parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    matrices = [parameter for parameter in parameters if parameter.ndim > 1]
+    rest = [parameter for parameter in parameters if parameter.ndim <= 1]
     groups: list[dict[str, Any]] = [{"params": matrices}, {"params": rest, "weight_decay": 0.0}]
     optimizer = torch.optim.AdamW(groups, config.learning_rate, weight_decay=config.weight_decay, fused=True)
-    total = max(2, steps * config.epochs)
+    total = max(2, math.ceil(len(training.count) / config.histories) * config.epochs)
 
     def rate(step: int) -> float:
         warm = total / 10
         return min((step + 1) / warm, 0.5 + 0.5 * math.cos(math.pi * step / total))
 
     return optimizer, torch.optim.lr_scheduler.LambdaLR(optimizer, rate)
+
+
+def _seed(*numbers: int) -> int:
+    """One seed of several numbers; neighbouring ones share nothing."""
+    return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0])
 
 
 def _finite(loss: float, epoch: int, config: TrainingConfig) -> float:
@@ -273,7 +266,3 @@ def _finite(loss: float, epoch: int, config: TrainingConfig) -> float:
         f"the loss of epoch {epoch} is {loss}; lower the learning rate ({config.learning_rate}) or look for "
         "extreme prices or weights in the offers"
     )
-
-
-def _best_epoch(validation_loss: list[float]) -> int:
-    return int(np.argmin(validation_loss)) + 1

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pandas as pd
@@ -62,6 +62,11 @@ def personal_candidates(reading: Connection, snapshot: Snapshot, demand: FittedD
 def decided_at(snapshot: Snapshot) -> datetime:
     """The moment a book is priced for: just after the newest fact of its snapshot."""
     return snapshot.as_of + timedelta(microseconds=1)
+
+
+def exploration_period(snapshot: Snapshot) -> str:
+    """The time in which a user and product keep one draw: the day of the snapshot's newest fact, UTC."""
+    return snapshot.as_of.astimezone(UTC).date().isoformat()
 
 
 def remaining_stock(reading: Connection, dataset: str, moment: datetime) -> dict[str, float]:

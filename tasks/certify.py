@@ -11,7 +11,6 @@ from psycopg2 import sql as names
 from psycopg2.extensions import connection as Connection
 
 import sql
-from models.certificate import MAXIMUM_DUALITY_GAP
 from models.certificate import Certificate as OptimumCertificate
 from models.errors import PricingError
 from tasks.book import PRICE_TABLES, StagedBook
@@ -79,7 +78,7 @@ def certify(priced: PricedBook, promotion: Promotion) -> Certificate:
 def _shortfall(optimum: OptimumCertificate) -> str:
     """What keeps a book from being certified."""
     if not optimum.violated:
-        return f"its duality gap is {optimum.duality_gap:.1e}, above {MAXIMUM_DUALITY_GAP:.0e}"
+        return f"its duality gap is {optimum.duality_gap:.1e}, above {optimum.gap_tolerance:.1e}"
     return "; ".join(
         f"{state.name}{f' of pool {state.pool_id}' if state.pool_id else ''} is {state.achieved:,.6g}, "
         f"the limit {state.limit:,.6g}"
@@ -89,9 +88,8 @@ def _shortfall(optimum: OptimumCertificate) -> str:
 
 def _guardrail_breaches(connection: Connection, book: StagedBook, promotion: Promotion) -> dict[str, int]:
     rails = promotion.policy.guardrails
-    limits = {
-        name: getattr(rails, name) for name in ("minimum_margin", "maximum_markup", "maximum_discount", "above_uniform")
-    }
+    checked = ("minimum_margin", "maximum_markup", "maximum_discount", "maximum_step", "above_uniform")
+    limits = {name: getattr(rails, name) for name in checked}
     query = _of_book(connection, "guardrail_breaches", book)
     (counts,) = read_rows(connection, query, limits | {"dataset": promotion.snapshot.dataset})
     return counts

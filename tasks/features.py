@@ -8,7 +8,9 @@ import pandas as pd
 from psycopg2.extensions import connection as Connection
 
 import sql
+from models.content import NO_ENCODERS, Encoders
 from models.decisions import EVENT_COLUMNS, Decisions
+from tasks.content import read_content
 from tasks.database import read_arrow, read_frame
 
 ATTRIBUTES: dict[str, Callable[[str], str]] = {
@@ -19,11 +21,12 @@ ATTRIBUTES: dict[str, Callable[[str], str]] = {
 }
 
 
-def read_decisions(connection: Connection, dataset: str) -> Decisions:
+def read_decisions(connection: Connection, dataset: str, encoders: Encoders = NO_ENCODERS) -> Decisions:
     """The rows of the temporary table `decision` with their features, and the events of their users.
 
     Batch extraction, pricing and batch quotes all fill `decision` and call this, so a model meets
-    the same features wherever it is asked. Rows whose product is unknown are left out.
+    the same features wherever it is asked. Rows whose product is unknown are left out. What the products' texts and
+    images say comes along for the `encoders` of the model that is to read it.
     """
     parameters: dict[str, object] = {"dataset": dataset}
     frame = read_arrow(connection, sql.query("features"), parameters).to_pandas()
@@ -31,12 +34,17 @@ def read_decisions(connection: Connection, dataset: str) -> Decisions:
     frame = _locate_histories(frame, events["user_id"])
     for column, rename in ATTRIBUTES.items():
         frame = pd.concat([frame.drop(columns=column), _expand(frame[column], rename)], axis=1)
-    return Decisions(frame, events[list(EVENT_COLUMNS)])
+    content = read_content(connection, dataset, frame["product_id"].unique(), encoders)
+    return Decisions(frame, events[list(EVENT_COLUMNS)], content)
 
 
-def live_prices(connection: Connection, dataset: str, decisions: Decisions) -> pd.DataFrame:
-    """The live price and uniform_price of each decision's user and product (rows, 2), NaN where there is none."""
-    live = read_frame(connection, sql.query("live_prices_of_decisions"), {"dataset": dataset})
+def live_prices(connection: Connection, dataset: str, decisions: Decisions, book_id: int | None = None) -> pd.DataFrame:
+    """What each decision's user is quoted for its product by the live book, or by `book_id` (rows, 3).
+
+    The columns are price, uniform_price and propensity (of a price drawn in the decision's own period), NaN
+    where there is none.
+    """
+    live = read_frame(connection, sql.query("live_prices_of_decisions"), {"dataset": dataset, "book_id": book_id})
     return live.set_index("decision_id").astype("float64").reindex(decisions.frame["decision_id"])
 
 

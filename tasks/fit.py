@@ -3,7 +3,7 @@
 import hashlib
 import json
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.resources import files
 from time import perf_counter
 
@@ -11,11 +11,15 @@ import torch
 from prefect import task
 from pydantic import BaseModel, ConfigDict, Field
 
-from models.decisions import Split, split_by_time
+from models.decisions import Decisions, Split, split_by_time
 from models.demand import DemandConfig
 from models.fitted import FitReport, FittedDemand, fit_demand
 from models.training import TrainingConfig
+from tasks.content import read_content
+from tasks.database import database_url, transaction
+from tasks.encoders import chosen_encoders
 from tasks.extract import FeatureSet
+from tasks.settings import Settings
 from tasks.snapshots import Snapshot
 
 log = logging.getLogger("pricing.fit")
@@ -29,6 +33,18 @@ class Recipe(BaseModel):
     holdout_days: float = Field(28, gt=0, title="Held-out days", description="The last days, kept for evaluation.")
     validation_days: float = Field(
         14, gt=0, title="Validation days", description="The days before the held-out ones; they stop the training."
+    )
+    text_encoder: str | None = Field(
+        None,
+        title="Text encoder",
+        description="Reads titles and descriptions: a name of the Hugging Face hub, or a folder. Empty: the MiniLM that"
+        " works offline and knows English. 'none': texts are not read.",
+    )
+    image_encoder: str | None = Field(
+        None,
+        title="Image encoder",
+        description="Reads images: a vision network of the Hugging Face hub, or a folder. Empty: EfficientNet-Lite0,"
+        " which works offline. 'none': images are not read.",
     )
     demand: DemandConfig = Field(DemandConfig(), title="Demand model")
     training: TrainingConfig = Field(TrainingConfig(), title="Training")
@@ -69,10 +85,11 @@ def fit(features: FeatureSet, recipe: Recipe) -> TrainedDemand:
     Raises:
         EmptySplitError: the offers are too few or too bunched in time to be split.
         TrainingError: the offers hold one outcome only, or the loss is not finite.
+        ContentError: an encoder that the recipe names cannot be had.
     """
     started = perf_counter()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    split = split_by_time(features.read(), recipe.holdout_days, recipe.validation_days)
+    split = split_by_time(_with_content(features, recipe), recipe.holdout_days, recipe.validation_days)
     log.info(
         "training on %s offers, stopping early on %s, holding out %s; on %s",
         *(f"{len(part):,}" for part in split), device.type,
@@ -83,6 +100,15 @@ def fit(features: FeatureSet, recipe: Recipe) -> TrainedDemand:
     if report.first_stage.reason:
         log.info("no control function: %s", report.first_stage.reason)
     return TrainedDemand(fitted, split, report, seconds)
+
+
+def _with_content(features: FeatureSet, recipe: Recipe) -> Decisions:
+    """The offers, with what their products' texts and images say to the recipe's encoders."""
+    decisions, dataset = features.read(), features.snapshot.dataset
+    encoders = chosen_encoders(recipe.text_encoder, recipe.image_encoder)
+    with transaction(database_url(Settings())) as connection:
+        content = read_content(connection, dataset, decisions.frame["product_id"].unique(), encoders)
+    return replace(decisions, content=content)
 
 
 def _log_epoch(epoch: int, training_loss: float, validation_loss: float) -> None:

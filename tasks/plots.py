@@ -26,7 +26,8 @@ def model_plots(trained: TrainedDemand, evaluation: Evaluation) -> dict[str, Fig
     }
 
 
-def _axes(title: str, x: str, y: str) -> tuple[Figure, Axes]:
+def titled_axes(title: str, x: str, y: str) -> tuple[Figure, Axes]:
+    """An empty plot with its title and the names of its axes."""
     figure = Figure(figsize=(7, 4.2), layout="constrained")
     axes = figure.subplots()
     axes.set_title(title, loc="left", color=INK)
@@ -38,14 +39,14 @@ def _axes(title: str, x: str, y: str) -> tuple[Figure, Axes]:
 
 def _log_loss(comparison: pd.DataFrame) -> Figure:
     losses = comparison.query("metric == 'log_loss'").sort_values("value", ascending=False)
-    figure, axes = _axes("Held-out log loss, lower is better", "log loss with 95 % interval", "")
+    figure, axes = titled_axes("Held-out log loss, lower is better", "log loss with 95 % interval", "")
     spread = [losses["value"] - losses["low"], losses["high"] - losses["value"]]
     axes.errorbar(losses["value"], losses["model"], xerr=spread, fmt="o", color=ACCENT, capsize=3)
     return figure
 
 
 def _calibration(table: pd.DataFrame) -> Figure:
-    figure, axes = _axes("Predicted against observed purchases, by tenth", "predicted rate", "observed rate")
+    figure, axes = titled_axes("Predicted against observed purchases, by tenth", "predicted rate", "observed rate")
     largest = float(table[["predicted", "observed"]].to_numpy().max()) * 1.05
     axes.plot([0, largest], [0, largest], color=MUTED, linewidth=1, label="perfect")
     axes.plot(table["predicted"], table["observed"], "o-", color=ACCENT, label="held-out weeks")
@@ -54,7 +55,7 @@ def _calibration(table: pd.DataFrame) -> Figure:
 
 
 def _price_response(curve: DemandCurve, offers: Decisions) -> Figure:
-    figure, axes = _axes("How purchases answer to price", "price / list price", "purchase probability")
+    figure, axes = titled_axes("How purchases answer to price", "price / list price", "purchase probability")
     low, high = np.quantile(offers.price_ratio, [0.01, 0.99])
     ratios = np.linspace(min(low, 0.7), max(high, 1.1), 60)
     drawn = curve.take(np.linspace(0, len(curve) - 1, CURVES_DRAWN).astype(np.int64))
@@ -67,7 +68,7 @@ def _price_response(curve: DemandCurve, offers: Decisions) -> Figure:
 
 
 def _elasticity(curve: DemandCurve, offers: Decisions) -> Figure:
-    figure, axes = _axes("Own-price elasticity at the prices shown", "elasticity", "weighted offers")
+    figure, axes = titled_axes("Own-price elasticity at the prices shown", "elasticity", "weighted offers")
     axes.hist(curve.elasticity(offers.price_ratio), bins=60, weights=offers.weight, color=ACCENT)
     return figure
 
@@ -75,7 +76,7 @@ def _elasticity(curve: DemandCurve, offers: Decisions) -> Figure:
 def _learning_curve(trained: TrainedDemand) -> Figure:
     report = trained.report.training
     epochs = range(1, len(report.training_loss) + 1)
-    figure, axes = _axes("Learning curve", "epoch", "log loss")
+    figure, axes = titled_axes("Learning curve", "epoch", "log loss")
     axes.plot(epochs, report.training_loss, color=MUTED, label="training")
     axes.plot(epochs, report.validation_loss, "o-", color=ACCENT, label="validation")
     axes.axvline(report.best_epoch, color=INK, linewidth=0.8, linestyle=":", label="kept")

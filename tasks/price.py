@@ -15,10 +15,19 @@ from psycopg2.extensions import connection as Connection
 from models.certificate import Certificate
 from models.errors import PricingError
 from models.fairness import price_parity
+from models.frontier import BookSample
 from models.price_book import BookRequest, PriceBook, price_book
 from models.pricing import price_decisions
 from tasks.book import StagedBook, complete_book, stage_book
-from tasks.candidates import Candidates, decided_at, groups_of_users, personal_candidates, population, remaining_stock
+from tasks.candidates import (
+    Candidates,
+    decided_at,
+    exploration_period,
+    groups_of_users,
+    personal_candidates,
+    population,
+    remaining_stock,
+)
 from tasks.database import database_url, transaction
 from tasks.promote import Promotion
 from tasks.settings import Settings
@@ -26,6 +35,7 @@ from tasks.settings import Settings
 log = logging.getLogger("pricing.price")
 
 ROWS_PER_BLOCK = 100_000
+SAMPLE_ROWS = 10_000  # of personal prices, for the book's plots
 PERSONAL_COLUMNS = [
     "user_id", "product_id", "price", "lower", "upper", "purchase_probability", "elasticity", "reasons",
     "randomised", "propensity",
@@ -41,7 +51,8 @@ class NothingToPriceError(PricingError):
 class PricedBook:
     """A staged book: how many prices it holds, the evidence of how they were set, and parity between groups.
 
-    `refused` counts the pairs and products left without a price, by reason.
+    `refused` counts the pairs and products left without a price, by reason. `sample` holds some of the personal
+    prices with all they were set from.
     """
 
     book: StagedBook
@@ -50,6 +61,7 @@ class PricedBook:
     refused: dict[str, int]
     optimum: Certificate
     parity: dict[str, Any]
+    sample: BookSample
 
 
 @task
@@ -67,7 +79,8 @@ def price(promotion: Promotion) -> PricedBook:
         candidates = personal_candidates(reading, snapshot, demand)
         group = promotion.policy.fairness.group
         groups = groups_of_users(reading, snapshot.dataset, group, candidates.terms["user_id"])
-        book = price_book(_request(reading, promotion, candidates, products, groups))
+        request = _request(reading, promotion, candidates, products, groups)
+    book = price_book(request)
     uniform = _uniform_prices(promotion, products, book)
     personal = book.prices.join(candidates.terms[["user_id", "product_id"]])
     refused = Counter[str](personal["refused"].dropna()) + Counter[str](uniform["refused"].dropna())
@@ -84,7 +97,8 @@ def price(promotion: Promotion) -> PricedBook:
         staged.book_id, f"{personal_rows:,}", f"{uniform_rows:,}", perf_counter() - started,
     )  # fmt: skip
     parity = price_parity(book.prices, candidates.terms["user_id"], groups).to_dict()
-    return PricedBook(staged, personal_rows, uniform_rows, dict(refused), book.certificate, parity)
+    sample = BookSample.draw(request, book, SAMPLE_ROWS, seed=staged.book_id)
+    return PricedBook(staged, personal_rows, uniform_rows, dict(refused), book.certificate, parity, sample)
 
 
 def _request(
@@ -100,15 +114,19 @@ def _request(
         currency=snapshot.currency,
         live_price=candidates.live["price"],
         live_uniform_price=candidates.live["uniform_price"],
-        exploration_period=snapshot.as_of.date().isoformat(),
+        live_propensity=candidates.live["propensity"],
+        exploration_period=exploration_period(snapshot),
         remaining=remaining_stock(reading, snapshot.dataset, decided_at(snapshot)),
         group=groups,
     )
 
 
 def _uniform_prices(promotion: Promotion, products: Candidates, book: PriceBook) -> pd.DataFrame:
+    # Held to itself a price is not above uniform, and should not say that this rule holds it.
+    rails = promotion.policy.guardrails.model_copy(update={"above_uniform": True})
+    policy = promotion.policy.model_copy(update={"guardrails": rails})
     prices = price_decisions(
-        products.terms, products.curve, products.curve, promotion.policy, promotion.snapshot.currency,
+        products.terms, products.curve, products.curve, policy, promotion.snapshot.currency,
         live_price=products.live["price"], live_uniform_price=products.live["uniform_price"], terms=book.terms,
     )  # fmt: skip
     return prices.join(products.terms[["product_id", "list_price"]])

@@ -12,6 +12,8 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
 from models.errors import PricingError
+from models.marketplace import MarketplaceConfig
+from models.simulated_domains import Domain
 from tasks.settings import Settings
 
 NO_CURRENCY = "XXX"  # ISO 4217 for "no currency is involved"
@@ -59,10 +61,10 @@ class SourceParameters(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
-    kind: Literal["tafeng", "files", "database"] = Field(
+    kind: Literal["tafeng", "files", "database", "marketplace"] = Field(
         default="tafeng",
         description="tafeng: four months of a real supermarket. files: a folder of Parquet or CSV. "
-        "database: tables or views.",
+        "database: tables or views. marketplace: a simulated shop, hotel, lender or car dealer.",
     )
     path: Path | None = Field(default=None, description="files: the folder with users.parquet or users.csv and so on.")
     url: str | None = Field(
@@ -72,6 +74,9 @@ class SourceParameters(BaseModel):
     )
     currency: str | None = Field(
         default=None, pattern="^[A-Z]{3}$", description="ISO 4217 code of the dataset's money, such as EUR."
+    )
+    marketplace: MarketplaceConfig = Field(
+        default=MarketplaceConfig(), description="marketplace: what is simulated; the other kinds ignore it."
     )
 
     @field_validator("url")
@@ -92,10 +97,12 @@ class SourceParameters(BaseModel):
         return self
 
 
-def source_parameters(kind: str, path: Path | None, url: str | None, currency: str | None) -> SourceParameters:
+def source_parameters(
+    kind: str, path: Path | None, url: str | None, currency: str | None, domain: Domain = "ecommerce"
+) -> SourceParameters:
     """What a person asked for on the command line, checked.
 
-    A URL may hold a password: it goes into the environment of this process alone.
+    A URL may hold a password: it goes into the environment of this process alone. `domain` is the marketplace's.
 
     Raises:
         SourceError: what was asked for is not enough, or not understood.
@@ -103,7 +110,8 @@ def source_parameters(kind: str, path: Path | None, url: str | None, currency: s
     if url is not None:
         os.environ["PRICING_SOURCE_URL"] = url
     try:
-        return SourceParameters.model_validate({"kind": kind, "path": path, "currency": currency})
+        asked = {"kind": kind, "path": path, "currency": currency, "marketplace": {"domain": domain}}
+        return SourceParameters.model_validate(asked)
     except ValidationError as error:
         found = [
             f"{'.'.join(map(str, item['loc'])) or 'source'}: {item['msg'].removeprefix('Value error, ')}"
@@ -130,6 +138,10 @@ def open_source(parameters: SourceParameters, settings: Settings) -> Source:
         if url is None:
             raise SourceError("no database to collect from: set PRICING_SOURCE_URL to its SQLAlchemy URL")
         return DatabaseSource.at(url, parameters.currency or NO_CURRENCY)
+    if parameters.kind == "marketplace":
+        from tasks.sources.marketplace import SimulatedMarketplace
+
+        return SimulatedMarketplace(parameters.marketplace)
     from tasks.sources.tafeng import TaFeng
 
     if parameters.currency not in (None, TaFeng.currency):

@@ -65,8 +65,13 @@ def test_quote_answers_from_the_live_book(shop_with_prices: tuple[Shop, str], ex
     ((user, product, price),) = execute(
         shop.database_url, "SELECT user_id, product_id, price FROM pricing.live_prices ORDER BY 1, 2 LIMIT 1"
     )
-    assert f"{price} EUR (personal)" in shop.pricing("quote", str(user), str(product))
-    assert "uniform" in shop.pricing("quote", "u000", str(product))  # has not consented
+    printed = shop.pricing("quote", str(user), str(product))
+    assert f"{price} EUR (personal)" in printed
+    assert f"{float(price):.2f}  shown" in printed  # computed again, step by step
+    assert "Against the uniform price" in printed
+    stranger = shop.pricing("quote", "u000", str(product))
+    assert "(uniform)" in stranger
+    assert "has not consented" in stranger
     assert "product nothing is unknown" in shop.pricing("quote", str(user), "nothing", fails=True)
 
 
@@ -104,6 +109,8 @@ def test_the_registry_holds_champion_card_and_plots(shop_with_prices: tuple[Shop
     assert found["champion"] == found["challenger"] == 1
     assert "## Held-out weeks" in found["card"]
     assert {"calibration.png", "price_response.png", "elasticity.png", "log_loss.png"} <= set(found["plots"])
+    pages = {"book.md", "parity.json", "price_response.png", "price_distribution.png", "parity_by_group.png"}
+    assert pages | {"profit_satisfaction_frontier.png"} == set(found["book"])
     assert found["gates"] == "passed"
     assert found["price"] == pytest.approx(found["requested"])
 
@@ -126,6 +133,7 @@ print(json.dumps({
     "card": champion.description,
     "gates": champion.tags["gates"],
     "plots": [file.path.removeprefix("plots/") for file in client.list_artifacts(champion.run_id, "plots")],
+    "book": [file.path.removeprefix("book/1/") for file in client.list_artifacts(champion.run_id, "book/1")],
     "price": float(first["price"].iloc[0]),
     "requested": float(again["price"].iloc[0]),
 }))

@@ -1,10 +1,11 @@
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from models.content import Encoders, ProductContent
 from models.decisions import Decisions
 
 START = pd.Timestamp("2024-01-01", tz="UTC")
@@ -104,6 +105,26 @@ def event_counts(events: pd.DataFrame, user: np.ndarray, decided: pd.DatetimeInd
         return np.zeros(len(user), dtype="int64")
     times = events["occurred_at"].to_numpy("datetime64[us]").reshape(-1, max(each, 1))
     return (times[user] < decided.to_numpy("datetime64[us]")[:, None]).sum(1)
+
+
+def described(decisions: Decisions, texts: dict[str, np.ndarray], images: dict[str, np.ndarray]) -> Decisions:
+    """The decisions with vectors for the products that have any."""
+    products = tuple(sorted(texts.keys() | images.keys()))
+
+    def table(vectors: dict[str, np.ndarray]) -> np.ndarray:
+        width = len(next(iter(vectors.values()))) if vectors else 0
+        nothing = np.zeros(width, "float32")
+        return np.array([vectors.get(product, nothing) for product in products], "float32").reshape(
+            len(products), width
+        )
+
+    made_by = Encoders("words" if texts else "", "pixels" if images else "")
+    return replace(decisions, content=ProductContent(products, table(texts), table(images), made_by))
+
+
+@pytest.fixture(scope="session")
+def describe() -> Callable[..., Decisions]:
+    return described
 
 
 @pytest.fixture(scope="session")

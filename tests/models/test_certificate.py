@@ -23,3 +23,11 @@ def test_a_certificate_is_stored_as_json():
     assert stored["is_certified"] is False
     assert stored["constraints"][1]["name"] == "minimum_volume"
     assert stored["binding_rules"] == {"floor": 3}
+
+
+def test_rounding_may_explain_a_gap_but_never_a_violation():
+    coarse = Certificate((KEPT,), 100.0, 1e-3, 7, {}, {}, rounding_bound=2e-3)
+    assert coarse.is_certified
+    assert coarse.to_dict()["gap_tolerance"] == 2e-3
+    assert not Certificate((KEPT,), 100.0, 3e-3, 7, {}, {}, rounding_bound=2e-3).is_certified
+    assert not Certificate((BROKEN,), 100.0, 0.0, 7, {}, {}, rounding_bound=2e-3).is_certified

@@ -103,3 +103,24 @@ def test_draws_are_uniform_and_streams_independent():
         counts = np.histogram(draws, bins=20, range=(0, 1))[0]
         assert ((counts - 2500) ** 2 / 2500).sum() < 45  # chi-squared, 19 degrees, p = 0.0007
     assert abs(np.corrcoef(first, second)[0, 1]) < 0.02
+
+
+def test_a_live_draw_stays_for_its_period():
+    interval, shown = draw(Exploration(share=0.5, dither=0.02), rows=4_000)
+    live = interval.grid.price(shown.rung)
+    narrower = interval_between(2.1, 2.3, 4_000)
+    again = explore(
+        Exploration(share=0.5),
+        narrower,
+        np.full(4_000, 220.0),
+        np.full(4_000, 2.5),
+        np.ones(4_000, bool),
+        keys_of(4_000),
+    )
+    kept = again.keeping(narrower, live, np.where(shown.randomised, shown.density, np.nan))
+    stays = shown.randomised & (live >= 2.1) & (live <= 2.3)
+    assert 500 < stays.sum() < shown.randomised.sum()
+    np.testing.assert_array_equal(narrower.grid.price(kept.rung)[stays], live[stays])
+    np.testing.assert_array_equal(kept.density[stays], shown.density[stays])
+    np.testing.assert_array_equal(kept.rung[~stays], again.rung[~stays])
+    np.testing.assert_array_equal(kept.density[~stays], again.density[~stays])

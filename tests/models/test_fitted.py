@@ -96,3 +96,56 @@ def test_state_gives_back_the_same_prices_bit_for_bit(unconfounded):
         assert np.array_equal(first.sensitivity, second.sensitivity)
         assert np.array_equal(first.valuation, second.valuation)
     assert again.state()[1] == description
+
+
+@pytest.fixture(scope="module")
+def worded(make_log, describe):
+    """Sixty products, twelve of them never offered in training, whose level is one direction of their text."""
+    log = make_log(9_000, users=400, products=60, events_each=2)
+    rng = np.random.default_rng(3)
+    level = dict(zip(log.decisions.frame["product_id"], log.level, strict=True))
+    axes = rng.normal(size=(2, 40)) / 6
+    texts = {name: (axes.T @ [value, rng.normal()] + rng.normal(0, 0.02, 40)) for name, value in level.items()}
+    decisions = describe(log.decisions, texts, {})
+    new = decisions.frame["product_id"].isin([f"p{number}" for number in range(12)]).to_numpy()
+    split = split_by_time(decisions.select(~new))
+    config = replace(CONFIG, members=2, content_directions=8)
+    fitted, _ = fit_demand(split.train, split.validation, config, TRAINING, CPU)
+    return log, fitted, decisions, new
+
+
+def test_products_never_offered_are_known_by_their_text(worded):
+    log, fitted, decisions, new = worded
+    asked = decisions.select(new)
+
+    def agreement(asked):
+        curve = fitted.curve(asked)
+        return np.corrcoef(curve.logit(1.0), log.level[new])[0, 1]
+
+    assert agreement(asked) > 0.6
+    assert agreement(asked) > agreement(replace(asked, content=None)) + 0.2
+
+
+def test_the_members_mean_is_the_curve_and_their_distance_the_spread(worded):
+    _, fitted, decisions, _ = worded
+    some = decisions.select(np.arange(200))
+    plain = replace(fitted, recalibration=Recalibration(), population=Recalibration())
+    one, two = (replace(plain, network=member, others=()) for member in fitted.members)
+    first, second = one.curve(some), two.curve(some)
+    mean = plain.curve(some)
+    np.testing.assert_allclose(mean.sensitivity, (first.sensitivity + second.sensitivity) / 2)
+    np.testing.assert_allclose(mean.logit(0.8), (first.logit(0.8) + second.logit(0.8)) / 2)
+    np.testing.assert_allclose(plain.spread(some, 0.8), abs(first.logit(0.8) - second.logit(0.8)) / 2, atol=1e-9)
+    assert plain.spread(some).min() >= 0
+    assert plain.spread(some).max() > 0
+    assert not one.spread(some).any()
+
+
+def test_members_and_content_survive_as_tensors_and_json(worded):
+    _, fitted, decisions, _ = worded
+    weights, description = fitted.state()
+    again = FittedDemand.from_state(weights, json.loads(json.dumps(description)))
+    assert again.encoders.text == "words"
+    some = decisions.select(np.arange(300))
+    assert np.array_equal(again.curve(some).valuation, fitted.curve(some).valuation)
+    assert np.array_equal(again.spread(some, personal=False), fitted.spread(some, personal=False))

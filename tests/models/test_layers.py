@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from models.features import FeatureGroup, Features, Scale
-from models.layers import FeatureEncoder, TransformerBlock
+from models.layers import FeatureEncoder, TransformerBlock, content_map
 
 
 @pytest.mark.parametrize("histories", [0, 1, 3])
@@ -32,3 +32,11 @@ def test_numbers_may_bend_and_unknown_texts_say_nothing():
     places = torch.tensor([[0.0], [0.25], [0.5], [0.75], [1.0]])
     vectors = encoder(Features(places, torch.zeros(5, 0, dtype=torch.int64)))
     assert vectors[:, 0].tolist() == [0.0, 0.0, 0.0, 4.0, 8.0]
+
+
+def test_the_typical_product_has_content_that_says_nothing():
+    torch.manual_seed(0)
+    content = content_map(6, 8)
+    assert content(torch.zeros(1, 6)).tolist() == [[0.0] * 8]
+    assert 0 < content(torch.ones(1, 6)).abs().max() < 1
+    assert content(torch.ones(0, 6)).shape == (0, 8)

@@ -58,8 +58,8 @@ def test_stock_is_never_oversold(policy):
     assert book.terms.bid_prices["c"] == 0
     assert [state.achieved for state in book.certificate.constraints] == pytest.approx(sold.tolist())
     assert not book.certificate.violated
-    if policy.guardrails.price_ending is None:
-        assert book.certificate.is_certified
+    assert book.certificate.is_certified
+    assert (book.certificate.gap_tolerance > 1e-3) == (policy.guardrails.price_ending is not None)
 
 
 @pytest.mark.parametrize(
@@ -83,6 +83,21 @@ def test_each_total_is_kept(limits, measure, side):
     book = price_book(request)
     assert book.certificate.is_certified
     assert side * measure(request.decisions, book.prices, sales(request, book.prices)) <= side * limit * (1 + 1e-12)
+
+
+@pytest.mark.parametrize("ending", [0.0, 0.9, 9.0])
+@pytest.mark.parametrize(("rows", "seed"), [(6, 0), (6, 1), (60, 2), (60, 3)])
+def test_few_rows_and_coarse_prices_are_certified_by_what_rounding_can_cost(ending, rows, seed):
+    policy = PricingPolicy(guardrails=RAILS.model_copy(update={"price_ending": ending, "above_uniform": False}))
+    free = request_of(policy, seed, rows)
+    sold = sales(free, price_book(free).prices).groupby(free.decisions["pool_id"]).sum()
+    book = price_book(request_of(policy, seed, rows, remaining=(0.6 * sold).to_dict()))
+    assert not book.certificate.violated
+    assert book.certificate.duality_gap <= book.certificate.rounding_bound
+    assert book.certificate.is_certified
+    fine = PricingPolicy(guardrails=policy.guardrails.model_copy(update={"price_ending": None}))
+    exact = price_book(request_of(fine, seed, rows, remaining=(0.6 * sold).to_dict())).certificate
+    assert exact.rounding_bound < 0.1 * book.certificate.rounding_bound
 
 
 def test_without_limits_the_book_is_its_rows():

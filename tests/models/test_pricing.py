@@ -210,6 +210,28 @@ def test_only_a_named_period_explores():
     assert (first["price"] != later["price"]).any()
 
 
+def test_publishing_again_within_a_period_keeps_every_draw_and_no_price_leaps():
+    decisions, personal, uniform, live = random_market(8, 20_000)
+    first = price_decisions(decisions, personal, uniform, STRICT, "EUR", live_price=live, exploration_period="d1")
+    later = DemandCurve(personal.sensitivity[::-1].copy(), personal.valuation[::-1].copy())  # other behaviour
+    arguments = {"live_price": first["price"], "live_uniform_price": first["uniform_price"]}
+    drawn = first["propensity"].where(first["randomised"])
+    again = price_decisions(
+        decisions, later, uniform, STRICT, "EUR", **arguments, live_propensity=drawn, exploration_period="d1"
+    )
+    both = first["refused"].isna() & again["refused"].isna()
+    move = (again["price"] / first["price"] - 1)[both].abs()
+    assert (move > 0).mean() > 0.2
+    assert move.max() <= STRICT.guardrails.maximum_step * (1 + 1e-9)
+    kept = both & first["randomised"]
+    assert kept.sum() > 1_000
+    bounded = again["price"] == again["uniform_price"].clip(upper=first["price"])  # the uniform price may have moved
+    assert ((again["price"] == first["price"]) | bounded)[kept].all()
+    assert (again["price"] == first["price"])[kept].mean() > 0.95
+    without = price_decisions(decisions, later, uniform, STRICT, "EUR", **arguments, exploration_period="d1")
+    assert (without["price"] == first["price"])[kept].mean() < 0.3  # the step's new interval would draw anew
+
+
 def test_an_open_interval_is_not_explored():
     policy = PricingPolicy(exploration=Exploration(share=1.0))
     row = one_price(policy, exploration_period="w1")

@@ -1,0 +1,47 @@
+"""The simulate flow: two policies compared on simulated marketplaces before either goes live."""
+
+from dataclasses import replace
+
+from prefect import flow
+from pydantic import BaseModel, ConfigDict, Field
+
+from models.marketplace import MarketplaceConfig
+from models.simulated_domains import Domain
+from tasks.simulate import LIST_PRICE_NAME, Simulation, learn, report_simulation, sell_season, try_policy
+
+
+class SimulateParameters(BaseModel):
+    """Which policies to compare, and on what."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    domain: Domain = Field("ecommerce", title="Domain", description="Whose truth the marketplace follows.")
+    policy: str | None = Field(
+        None, title="Policy", description="A preset's name or the path of a TOML file; empty: the domain's own preset."
+    )
+    against: str = Field(
+        LIST_PRICE_NAME,
+        title="Against",
+        description="The policy to compare with, named likewise; 'list price' charges everyone the list price.",
+    )
+    users: int = Field(2_000, ge=100, title="Users", description="Each asks for four prices after the log's end.")
+    products: int = Field(60, ge=4, title="Products")
+    offers: int = Field(
+        20_000, ge=1_000, title="Offers", description="Logged offers that the demand model learns from."
+    )
+    seed: int = Field(0, ge=0, title="Seed", description="Of the first marketplace.")
+    seeds: int = Field(1, ge=1, le=20, title="Marketplaces", description="How many, of consecutive seeds; all count.")
+
+    def marketplaces(self) -> list[MarketplaceConfig]:
+        """One configuration a seed."""
+        first = MarketplaceConfig(self.domain, self.users, self.products, self.offers)
+        return [replace(first, seed=self.seed + number) for number in range(self.seeds)]
+
+
+@flow(name="simulate")
+def simulate(parameters: SimulateParameters) -> Simulation:
+    """Learn each marketplace's demand, price its requests under both policies, and judge the prices by its truth."""
+    trials = [learn(config) for config in parameters.marketplaces()]
+    policy = parameters.policy or parameters.domain
+    first, second = try_policy(trials, policy), try_policy(trials, parameters.against)
+    return report_simulation(first, second, sell_season(trials, policy), parameters.domain)

@@ -1,0 +1,75 @@
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from models.marketplace import MarketplaceConfig, simulate
+from tests.benchmarks import experiments
+from tests.benchmarks.experiments import DOMAINS, EXPERIMENTS, Size, cells, run
+from tests.benchmarks.methods import LABELS, METHODS, OURS
+from tests.benchmarks.scenario import Scenario
+
+SMALL = Size(users=60, products=6, offers=1_000)
+
+
+def small_scenario(config: MarketplaceConfig, cache: Path) -> Scenario:
+    market = simulate(config)
+    return Scenario(market, market.log, market.log.select(market.log.randomised), market.requests)
+
+
+def test_the_main_table_comes_first_and_its_first_seed_before_the_others():
+    order = cells(EXPERIMENTS, DOMAINS, [0, 1, 2])
+    main = [cell for cell in order if cell.experiment == "main"]
+    assert order[: len(main)] == main
+    assert [cell.seed for cell in main] == sorted(cell.seed for cell in main)
+    assert len(main) == 3 * len(DOMAINS) * len(METHODS)
+    assert len(set(order)) == len(order)
+
+
+def test_cells_of_one_marketplace_stand_together():
+    main = cells(["main"], DOMAINS, [0, 1])
+    markets = [(cell.seed, cell.domain) for cell in main]
+    assert sum(a != b for a, b in pairwise(markets)) == len(set(markets)) - 1
+
+
+def test_every_method_has_a_label():
+    assert set(METHODS) == set(LABELS)
+
+
+@pytest.fixture
+def without_encoders(monkeypatch: pytest.MonkeyPatch):
+    experiments._loaded.cache_clear()
+    monkeypatch.setattr(experiments, "load_scenario", small_scenario)
+    yield
+    experiments._loaded.cache_clear()
+
+
+def test_a_cell_gives_its_measures(without_encoders, tmp_path):
+    (cell,) = (cell for cell in cells(["main"], ["hotel"], [0]) if cell.method == "logit")
+    found = run(cell, SMALL, tmp_path)
+    assert found["status"] == "ok"
+    assert 0 < found["measures"]["regret"][0] < 1
+    assert found["offers"] == SMALL.offers
+
+
+def test_a_method_that_fails_is_a_result_that_says_why(without_encoders, tmp_path, monkeypatch):
+    class Failing:
+        @classmethod
+        def fit(cls, scenario: Scenario):
+            raise ValueError("singular matrix")
+
+    monkeypatch.setitem(experiments.FITTED, OURS, Failing)
+    (cell,) = (cell for cell in cells(["main"], ["hotel"], [0]) if cell.method == OURS)
+    found = run(cell, SMALL, tmp_path)
+    assert (found["status"], found["error"]) == ("failed", "ValueError: singular matrix")
+
+
+def test_a_peer_whose_package_is_missing_is_reported(without_encoders, tmp_path, monkeypatch):
+    class Missing:
+        @classmethod
+        def fit(cls, scenario: Scenario):
+            import package_that_nobody_has  # noqa: F401
+
+    monkeypatch.setitem(experiments.FITTED, "lightgbm", Missing)
+    (cell,) = (cell for cell in cells(["main"], ["hotel"], [0]) if cell.method == "lightgbm")
+    assert run(cell, SMALL, tmp_path)["status"] == "not installed"
