@@ -1,6 +1,6 @@
 """A fitted demand model: what is stored, registered and asked for demand curves."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Self
 
@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from models.checkpoint import Checkpoint
 from models.content import Encoders
 from models.decisions import Decisions
 from models.demand import DemandConfig, DemandModel
@@ -164,11 +165,13 @@ def fit_demand(
     training_config: TrainingConfig,
     device: torch.device,
     progress: Progress | None = None,
+    checkpoint_of: Callable[[int], Checkpoint] | None = None,
 ) -> tuple[FittedDemand, FitReport]:
     """Return encoding, first stage, networks and recalibration in their order.
 
     The validation part stops the training and, together with the training part, recalibrates. The networks of an
-    ensemble differ in their seeds: first weights, order of the batches, masks and dropout.
+    ensemble differ in their seeds: first weights, order of the batches, masks and dropout. `checkpoint_of` gives each
+    network, by its number, the place from which a killed training goes on.
 
     Raises:
         TrainingError: the offers have one outcome only, or the loss is not finite.
@@ -187,7 +190,8 @@ def fit_demand(
         torch.manual_seed(seeded.seed)  # the network's first weights
         network = DemandModel(config, encoding)
         start_from_pooled(network, training, encoding, residual)
-        reports.append(train(network.to(device), *logs, seeded, progress))
+        checkpoint = checkpoint_of(number) if checkpoint_of else None
+        reports.append(train(network.to(device), *logs, seeded, progress, checkpoint))
         refit_population(network, logs[0])
         networks.append(network)
     identity = Recalibration()

@@ -243,7 +243,8 @@ def _inventory(truth: Truth, logged: pd.DataFrame, requested: pd.DataFrame) -> p
     level, sensitivity, business = (requested[name].to_numpy("float64") for name in CURVE_COLUMNS)
     at_list = truth.probability(level, sensitivity, business, np.ones(len(requested)), 0.0)
     scarce = (requested.assign(wanted=at_list).groupby(pool)["wanted"].sum() * 0.5).clip(lower=1)
-    return pd.concat([ample, scarce]).round().rename("capacity").reset_index()
+    capacity: pd.DataFrame = pd.concat([ample, scarce]).round().rename("capacity").reset_index()
+    return capacity
 
 
 def _blocks(rows: int) -> Iterator[slice]:

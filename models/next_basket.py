@@ -44,7 +44,7 @@ class Purchases:
 
     @cached_property
     def visit(self) -> tuple[Codes, Codes]:
-        """Place of each line's basket among its user's (lines,), from 0, and how many baskets each user has (users,)."""
+        """Place of each line's basket among its user's (lines,), from 0, and baskets of each user (users,)."""
         visits, line = np.unique(np.stack([self.user, self.day]), axis=1, return_inverse=True)
         count = np.bincount(visits[0], minlength=self.users)
         first = np.cumsum(count) - count
@@ -108,8 +108,8 @@ class TifuKnn:
         for start in range(0, len(users), block):
             asked = users[start : start + block]
             near = self._nearest(vectors, squared, asked)
-            mean = csr_array((np.full(near.size, 1 / near.shape[1]), near.ravel(), np.arange(len(asked) + 1) * near.shape[1]),
-                             shape=(len(asked), vectors.shape[0]))  # fmt: skip
+            shares, firsts = np.full(near.size, 1 / near.shape[1]), np.arange(len(asked) + 1) * near.shape[1]
+            mean = csr_array((shares, near.ravel(), firsts), shape=(len(asked), vectors.shape[0]))
             yield asked, (self.own * vectors[asked] + (1 - self.own) * (mean @ vectors)).toarray()
 
     def _nearest(self, vectors: csr_array, squared: Scores, asked: Codes) -> Codes:
@@ -138,7 +138,7 @@ def hits(ranking: Codes, targets: csr_array) -> NDArray[np.bool_]:
 def recall(hit: NDArray[np.bool_], relevant: Codes, count: int) -> Scores:
     """Return the share of each row's `relevant` products among its first `count` (rows,), NaN where there is none."""
     found = hit[:, :count].sum(axis=1)
-    return np.divide(found, relevant, out=np.full(len(hit), np.nan), where=relevant > 0)
+    return np.asarray(np.divide(found, relevant, out=np.full(len(hit), np.nan), where=relevant > 0))
 
 
 def ndcg(hit: NDArray[np.bool_], relevant: Codes, count: int) -> Scores:
@@ -146,4 +146,4 @@ def ndcg(hit: NDArray[np.bool_], relevant: Codes, count: int) -> Scores:
     discount = 1 / np.log2(np.arange(count) + 2)
     best = np.append(0.0, discount.cumsum())[np.minimum(relevant, count)]
     gain = hit[:, :count] @ discount
-    return np.divide(gain, best, out=np.full(len(hit), np.nan), where=best > 0)
+    return np.asarray(np.divide(gain, best, out=np.full(len(hit), np.nan), where=best > 0))

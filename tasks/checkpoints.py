@@ -35,7 +35,3 @@ class FileCheckpoint:
             file.flush()
             os.fsync(file.fileno())
         unfinished.replace(self.path)
-
-    def clear(self) -> None:
-        """Remove the state of a run that is over."""
-        self.path.unlink(missing_ok=True)

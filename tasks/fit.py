@@ -3,6 +3,7 @@
 import hashlib
 import json
 import logging
+import shutil
 from dataclasses import dataclass, replace
 from importlib.resources import files
 from time import perf_counter
@@ -15,6 +16,7 @@ from models.decisions import Decisions, Split, split_by_time
 from models.demand import DemandConfig
 from models.fitted import FitReport, FittedDemand, fit_demand
 from models.training import TrainingConfig
+from tasks.checkpoints import FileCheckpoint
 from tasks.content import read_content
 from tasks.database import database_url, transaction
 from tasks.encoders import chosen_encoders
@@ -82,6 +84,8 @@ class TrainedDemand:
 def fit(features: FeatureSet, recipe: Recipe) -> TrainedDemand:
     """Fit the demand model on the training part of a snapshot, stopping early on its validation part.
 
+    A training that was killed goes on from its last finished epoch.
+
     Raises:
         EmptySplitError: the offers are too few or too bunched in time to be split.
         TrainingError: the offers hold one outcome only, or the loss is not finite.
@@ -94,7 +98,12 @@ def fit(features: FeatureSet, recipe: Recipe) -> TrainedDemand:
         "training on %s offers, stopping early on %s, holding out %s; on %s",
         *(f"{len(part):,}" for part in split), device.type,
     )  # fmt: skip
-    fitted, report = fit_demand(split.train, split.validation, recipe.demand, recipe.training, device, _log_epoch)
+    unfinished = Settings().home / "checkpoints" / recipe.inputs_hash(features.snapshot)
+    fitted, report = fit_demand(
+        split.train, split.validation, recipe.demand, recipe.training, device, _log_epoch,
+        lambda member: FileCheckpoint(unfinished / f"member-{member}.pt"),
+    )  # fmt: skip
+    shutil.rmtree(unfinished, ignore_errors=True)
     seconds = perf_counter() - started
     log.info("fitted in %.0f s; kept epoch %d", seconds, report.training.best_epoch)
     if report.first_stage.reason:

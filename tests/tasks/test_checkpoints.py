@@ -32,10 +32,3 @@ def test_a_file_that_would_run_code_is_refused(checkpoint):
     checkpoint.save(STATE | {"identity": pytest.fail})
     with pytest.raises(pickle.UnpicklingError):
         checkpoint.load()
-
-
-def test_a_finished_run_leaves_nothing(checkpoint):
-    checkpoint.clear()
-    checkpoint.save(STATE)
-    checkpoint.clear()
-    assert checkpoint.load() is None
