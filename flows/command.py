@@ -32,6 +32,7 @@ class Source(StrEnum):
     tafeng = "tafeng"
     files = "files"
     database = "database"
+    marketplace = "marketplace"
 
 
 class Market(StrEnum):
@@ -57,6 +58,7 @@ def run(
     url: Annotated[str | None, typer.Option(help="database: SQLAlchemy URL of the tables or views.")] = None,
     policy: Annotated[str, typer.Option(help="A preset's name, or the path of a TOML file.")] = "ecommerce",
     currency: Annotated[str | None, typer.Option(help="ISO 4217 code of the data's money, such as EUR.")] = None,
+    domain: Annotated[Market, typer.Option(help="marketplace: what kind of shop is simulated.")] = Market.ecommerce,
 ) -> None:
     """The main job: train a demand model on the data, then put its prices live."""
     with _platform():
@@ -68,7 +70,7 @@ def run(
         from tasks.summary import summarise
 
         read_policy(policy)  # a misspelt policy should not wait for the training to end
-        wanted = source_parameters(source.value, path, url, currency)
+        wanted = source_parameters(source.value, path, url, currency, domain.value)
         registered = train(TrainParameters(source=wanted, policy=policy))
         deploy(DeployParameters(version=str(registered.version), policy=policy))
         _print_summary(summarise())

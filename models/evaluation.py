@@ -33,11 +33,16 @@ class Evaluation:
 
 
 def evaluate_demand(
-    fitted: FittedDemand, split: Split, champion: FittedDemand | None = None, seed: int = 0
+    fitted: FittedDemand,
+    split: Split,
+    champion: FittedDemand | None = None,
+    champion_test: Decisions | None = None,
+    seed: int = 0,
 ) -> Evaluation:
     """Measure a model fit on `split.train`, and baselines fit on the same offers, on `split.test`.
 
     All intervals are at 95 % and clustered by user. The curves are judged at the prices that were shown.
+    `champion_test` is the same test part with content for the champion's encoders, where those are others.
     """
     test, rate = split.test, ConstantRate.fit(split.train)
     peers: dict[str, PurchaseModel] = {
@@ -45,14 +50,18 @@ def evaluate_demand(
         "linear regression": LinearRegression.fit(split.train, fitted.encoding, seed),
         "boosted trees": BoostedTrees.fit(split.train, fitted.encoding, seed),
     }
-    if champion is not None:
-        peers[CHAMPION] = champion
     curve = fitted.curve(test)
     predicted = {name: model.probability(test, test.price_ratio) for name, model in peers.items()}
+    if champion is not None:
+        predicted[CHAMPION] = champion.probability(champion_test or test, test.price_ratio)
     predicted[DEMAND_MODEL] = curve.purchase_probability(test.price_ratio)
     outcomes = Outcomes.of(test.purchased, test.weight, test.frame["user_id"])
     measured = {name: evaluate(outcomes, p, rate.rate, seed) for name, p in predicted.items()}
-    gains = {name: log_loss_difference(outcomes, predicted[name], predicted[DEMAND_MODEL], seed) for name in peers}
+    gains = {
+        name: log_loss_difference(outcomes, predicted[name], predicted[DEMAND_MODEL], seed)
+        for name in predicted
+        if name != DEMAND_MODEL
+    }
     return Evaluation(
         comparison=_comparison(measured),
         calibration=calibration_table(outcomes, predicted[DEMAND_MODEL]),

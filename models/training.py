@@ -64,6 +64,11 @@ class TrainingConfig:
     seed: int = 0
 
 
+# What suits some ten thousand offers: smaller batches for enough steps, all of the schedule, since the few
+# validation offers are too noisy to stop by.
+SMALL_LOG_TRAINING = TrainingConfig(epochs=9, patience=9, histories=64, learning_rate=4e-3)
+
+
 @dataclass(frozen=True)
 class TrainingReport:
     """Log loss of each epoch, and the epoch (from 1) whose weights were kept."""

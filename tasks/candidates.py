@@ -10,6 +10,7 @@ import pandas as pd
 from psycopg2.extensions import connection as Connection
 
 import sql
+from models.content import Encoders
 from models.decisions import Decisions
 from models.demand_curve import DemandCurve
 from models.fitted import FittedDemand
@@ -40,7 +41,7 @@ class Candidates:
 
 def population(reading: Connection, snapshot: Snapshot, demand: FittedDemand) -> Candidates:
     """Every product for nobody in particular: what uniform prices are set from."""
-    decisions = _decide(reading, snapshot, "decide_products")
+    decisions = _decide(reading, snapshot, demand.encoders, "decide_products")
     terms = decisions.frame[TERMS].assign(consent=True)  # nobody is asked, and nobody's data is read
     live = live_prices(reading, snapshot.dataset, decisions)
     return Candidates(terms, demand.curve(decisions, personal=False), live.assign(price=live["uniform_price"]))
@@ -87,7 +88,8 @@ def groups_of_users(reading: Connection, dataset: str, group: str, users: pd.Ser
 def _blocks(reading: Connection, snapshot: Snapshot, demand: FittedDemand) -> Iterator[Candidates]:
     users = _choose(reading, snapshot)
     for first_user in range(0, max(users, 1), USERS_PER_BLOCK):  # at least one, if empty
-        decisions = _decide(reading, snapshot, "decide_candidates", first_user=first_user, users=USERS_PER_BLOCK)
+        block = {"first_user": first_user, "users": USERS_PER_BLOCK}
+        decisions = _decide(reading, snapshot, demand.encoders, "decide_candidates", **block)
         yield Candidates(
             decisions.frame[TERMS], demand.curve(decisions), live_prices(reading, snapshot.dataset, decisions)
         )
@@ -107,12 +109,12 @@ def _choose(reading: Connection, snapshot: Snapshot) -> int:
     return int(chosen["users"])
 
 
-def _decide(reading: Connection, snapshot: Snapshot, query: str, **parameters: object) -> Decisions:
-    """The decisions that a query fills in, with features as of the book's moment."""
+def _decide(reading: Connection, snapshot: Snapshot, encoders: Encoders, query: str, **parameters: object) -> Decisions:
+    """The decisions that a query fills in, with features as of the book's moment, read as the model reads them."""
     moment = {"dataset": snapshot.dataset, "decided_at": decided_at(snapshot)}
     with reading.cursor() as cursor:
         cursor.execute("DROP TABLE IF EXISTS decision, selling_pool")
         cursor.execute(sql.query("decisions_empty"))
         cursor.execute(sql.query("selling_pools"), moment)
         cursor.execute(sql.query(query), moment | parameters)
-    return read_decisions(reading, snapshot.dataset)
+    return read_decisions(reading, snapshot.dataset, encoders)

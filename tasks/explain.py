@@ -92,12 +92,13 @@ class _Repriced:
             cursor.execute(sql.query("decisions_empty"))
             cursor.execute(sql.query("selling_pools"), moment)
             cursor.execute(sql.query("decide_pair"), moment | {"user_id": user_id, "product_id": product_id})
-        decision = read_decisions(connection, snapshot.dataset)
+        demand = version_of(str(book["model_version"])).demand()
+        decision = read_decisions(connection, snapshot.dataset, demand.encoders)
         # Book 0 never was: where none was live, nothing counts from what is live now.
         live = live_prices(connection, snapshot.dataset, decision, book["book_before"] or 0)
         remaining = remaining_stock(connection, snapshot.dataset, decided_at(snapshot))
         under = PricedUnder(
-            version_of(str(book["model_version"])).demand(),
+            demand,
             PricingPolicy.from_mapping(book["policy"], origin=f"book {answer.book_id}"),
             BookTerms(**book["terms"]),
         )

@@ -92,7 +92,7 @@ def price_requests(connection: Connection, requests: pd.DataFrame, origin: str, 
     rows = conform(requests, REQUESTS, origin, first_row=1)
     _decide(connection, rows)
     _refuse_unknown_products(connection, terms.dataset, origin)
-    decisions = read_decisions(connection, terms.dataset)
+    decisions = read_decisions(connection, terms.dataset, terms.demand.encoders)
     prices = _priced(connection, decisions, terms)
     prices["reasons"] = [
         reasons if refused is None else [refused]

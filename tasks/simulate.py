@@ -3,7 +3,7 @@
 import io
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from time import perf_counter
@@ -15,7 +15,7 @@ from prefect import task
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 
 from models.content import Encoders, ProductContent
-from models.demand import DemandConfig
+from models.demand import LONG_HISTORIES
 from models.fairness import Parity
 from models.fitted import fit_demand
 from models.marketplace import Marketplace, MarketplaceConfig, simulate
@@ -24,7 +24,7 @@ from models.policy_simulation import FIGURES, Comparison, Trial, compare
 from models.presets import PRESETS
 from models.season import Season, compare_controls
 from models.season_pricing import LIST_PRICE
-from models.training import TrainingConfig
+from models.training import SMALL_LOG_TRAINING
 from tasks.encoders import chosen_encoders, embed_pictures, embed_texts
 from tasks.policies import read_policy
 
@@ -123,7 +123,7 @@ def learn(config: MarketplaceConfig) -> Trial:
     is_validation = at > np.quantile(at, 1 - VALIDATION_SHARE)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     training, validation = market.log.select(~is_validation), market.log.select(is_validation)
-    demand, _ = fit_demand(training, validation, DemandConfig(), TrainingConfig(seed=config.seed), device)
+    demand, _ = fit_demand(training, validation, LONG_HISTORIES, replace(SMALL_LOG_TRAINING, seed=config.seed), device)
     log.info("seed %d: fitted the demand model, in %.0f s", config.seed, perf_counter() - started)
     return Trial(market, demand.curve, partial(demand.curve, personal=False))
 

@@ -9,24 +9,24 @@ import torch
 
 from models.content import ProductContent
 from models.decisions import INSTRUMENT_PREFIXES, Decisions
-from models.demand import DemandConfig
+from models.demand import LONG_HISTORIES
 from models.demand_curve import DemandCurve
 from models.fitted import FittedDemand, fit_demand
 from models.recalibration import Recalibration
-from models.training import TrainingConfig
+from models.training import SMALL_LOG_TRAINING
 from tests.benchmarks.scenario import Scenario
 
 
 @dataclass(frozen=True)
 class DemandModel:
-    """What `models.fitted.fit_demand` makes of the log, with its defaults."""
+    """What `models.fitted.fit_demand` makes of the log, as it is set for logs of this size."""
 
     fitted: FittedDemand
 
     @classmethod
     def fit(cls, scenario: Scenario) -> Self:
-        training = TrainingConfig(seed=scenario.market.config.seed)
-        fitted, _ = fit_demand(scenario.training, scenario.validation, DemandConfig(), training, torch.device("cpu"))
+        training = replace(SMALL_LOG_TRAINING, seed=scenario.market.config.seed)
+        fitted, _ = fit_demand(scenario.training, scenario.validation, LONG_HISTORIES, training, torch.device("cpu"))
         return cls(fitted)
 
     def curves(self, scenario: Scenario) -> DemandCurve:
