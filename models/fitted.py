@@ -18,9 +18,9 @@ from models.demand_curve import DemandCurve
 from models.encoding import Encoding
 from models.features import move
 from models.first_stage import FirstStage, FirstStageReport
+from models.offer_log import Log
 from models.recalibration import Recalibration, fit_recalibration
 from models.training import (
-    Log,
     Progress,
     TrainingConfig,
     TrainingReport,
@@ -102,7 +102,7 @@ class FittedDemand:
             for number, network in enumerate(self.members)
             for name, tensor in network.state_dict().items()
         }
-        weights |= {f"{_ENCODING}{name}": tensor for name, tensor in self.encoding.tensors().items()}
+        weights |= {f"{_ENCODING}{name}": tensor.contiguous() for name, tensor in self.encoding.tensors().items()}
         description = {
             "encoding": self.encoding.to_dict(),
             "config": asdict(self.config),

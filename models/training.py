@@ -18,8 +18,7 @@ from models.demand import DemandModel, Response
 from models.encoding import EncodedDecisions, Encoding
 from models.errors import PricingError
 from models.logistic import OPEN, maximum_likelihood
-from models.offer_log import Log as Log
-from models.offer_log import Offers as Offers
+from models.offer_log import Log, Offers
 from models.workers import Workers
 
 if TYPE_CHECKING:

@@ -144,6 +144,7 @@ def test_the_members_mean_is_the_curve_and_their_distance_the_spread(worded):
 def test_members_and_content_survive_as_tensors_and_json(worded):
     _, fitted, decisions, _ = worded
     weights, description = fitted.state()
+    assert all(tensor.is_contiguous() for tensor in weights.values())  # safetensors stores no others
     again = FittedDemand.from_state(weights, json.loads(json.dumps(description)))
     assert again.encoders.text == "words"
     some = decisions.select(np.arange(300))

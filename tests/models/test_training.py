@@ -5,7 +5,8 @@ import torch
 from models.decisions import Decisions, split_by_time
 from models.demand import DemandConfig, DemandModel
 from models.encoding import Encoding
-from models.training import Log, TrainingConfig, TrainingError, log_loss, start_from_pooled, train
+from models.offer_log import Log
+from models.training import TrainingConfig, TrainingError, log_loss, start_from_pooled, train
 
 SMALL = DemandConfig(dimension=8, heads=2, history_length=4)
 CPU = torch.device("cpu")
