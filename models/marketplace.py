@@ -238,13 +238,15 @@ def _with_purchases(events: pd.DataFrame, shown: pd.DataFrame) -> pd.DataFrame:
 
 def _inventory(truth: Truth, logged: pd.DataFrame, requested: pd.DataFrame) -> pd.DataFrame:
     """One pool a product and week: ample in the log, and half of what would sell at list price after it."""
-    pool = ["pool_id", "product_id"]
+    pool = ["pool_id", "product_id", "week"]
     ample = logged.groupby(pool)["purchased"].sum() * 1.5 + 5
     level, sensitivity, business = (requested[name].to_numpy("float64") for name in CURVE_COLUMNS)
     at_list = truth.probability(level, sensitivity, business, np.ones(len(requested)), 0.0)
     scarce = (requested.assign(wanted=at_list).groupby(pool)["wanted"].sum() * 0.5).clip(lower=1)
     capacity: pd.DataFrame = pd.concat([ample, scarce]).round().rename("capacity").reset_index()
-    return capacity
+    opens = START + pd.to_timedelta(7 * capacity["week"], unit="D")
+    named = capacity[["pool_id", "product_id", "capacity"]]
+    return named.assign(sells_from=opens, sells_until=opens + pd.Timedelta(days=7))
 
 
 def _blocks(rows: int) -> Iterator[slice]:

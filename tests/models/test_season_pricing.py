@@ -2,7 +2,7 @@ from functools import cache
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.decisions import Decisions
@@ -47,6 +47,7 @@ def sales(pricer: ModelPricer | OraclePricer, bid: np.ndarray) -> np.ndarray:
     return np.bincount(pools(), pricer.probability(pricer.price(bid[pools()])), POOLS)
 
 
+@settings(max_examples=50, deadline=None)
 @given(st.lists(st.floats(0.5, 60), min_size=POOLS, max_size=POOLS), st.floats(0.3, 0.99))
 def test_scarcer_stock_is_dearer_and_expected_sales_fit_it(units: list[float], share: float) -> None:
     stock = np.array(units)
