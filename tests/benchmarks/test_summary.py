@@ -43,7 +43,7 @@ def test_the_twin_ratio_compares_both_logs():
 def test_aims_say_what_is_missed():
     found = aims(summarise([record(OURS, 0.055), record("logit", 0.2)])).set_index("aim")["met"]
     assert found.to_dict() == {
-        "regret below the best peer's": True,
+        "regret below the best of 1 others": True,
         "regret": False,
         "counterfactual WMAPE": True,
         "ECE": False,

@@ -47,7 +47,7 @@ def sales(pricer: ModelPricer | OraclePricer, bid: np.ndarray) -> np.ndarray:
     return np.bincount(pools(), pricer.probability(pricer.price(bid[pools()])), POOLS)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(st.lists(st.floats(0.5, 60), min_size=POOLS, max_size=POOLS), st.floats(0.3, 0.99))
 def test_scarcer_stock_is_dearer_and_expected_sales_fit_it(units: list[float], share: float) -> None:
     stock = np.array(units)

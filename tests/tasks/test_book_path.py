@@ -12,6 +12,7 @@ from psycopg2.extensions import connection as Connection
 
 import tasks.explain
 import tasks.publish
+from models.content import NO_ENCODERS
 from models.decisions import Decisions
 from models.demand_curve import DemandCurve
 from models.explanation import BEHAVIOUR
@@ -43,6 +44,8 @@ POLICY = PricingPolicy(
 
 class DevotedDemand:
     """Who did more, and more with the product, is ready to pay less: prices that behaviour moves."""
+
+    encoders = NO_ENCODERS
 
     def curve(self, decisions: Decisions, personal: bool = True) -> DemandCurve:
         frame, known = decisions.frame, decisions.consent & personal
