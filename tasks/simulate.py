@@ -22,7 +22,8 @@ from models.marketplace import Marketplace, MarketplaceConfig, simulate
 from models.policy import PricingPolicy
 from models.policy_simulation import FIGURES, Comparison, Trial, compare
 from models.presets import PRESETS
-from models.season import Season, compare_controls
+from models.season import Season
+from models.season_comparison import compare_controls
 from models.season_pricing import LIST_PRICE
 from models.training import SMALL_LOG_TRAINING
 from tasks.encoders import chosen_encoders, embed_pictures, embed_texts

@@ -158,7 +158,7 @@ def made_up_shop(random: np.random.Generator) -> dict[str, pd.DataFrame]:
     unit_cost = np.round(0.5 * list_price, 2)
     eagerness = random.normal(0, 1, users)
 
-    rows = 6_000
+    rows = 12_000
     user, product = random.integers(0, users, rows), random.integers(0, products, rows)
     day = np.sort(random.integers(0, days, rows))
     hour = random.integers(8, 20, rows)
