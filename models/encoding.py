@@ -1,7 +1,7 @@
 """Decisions as tensors, by statistics that were fit on the training part and travel with the model."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any, NamedTuple, Self
 
@@ -20,6 +20,7 @@ from models.decisions import (
     Decisions,
     microseconds,
 )
+from models.event_counts import event_counts
 from models.features import UNKNOWN, FeatureGroup, Features, Vocabulary, take, text_column
 
 
@@ -117,47 +118,48 @@ class Encoding:
     @classmethod
     def fit(cls, training: Decisions, minimum_count: int = 20, content_directions: int = 32) -> Self:
         """Learns from the training decisions, their products and the events they had seen, and from nothing else."""
-        frame, events = _with_log_price(training.frame), training.events[_seen(training)]
-        consenting = frame[training.consent]
-
-        def group(rows: pd.DataFrame, prefixes: tuple[str, ...], *extra: str) -> FeatureGroup:
-            return FeatureGroup.fit(rows, [*extra, *training.features(prefixes)], minimum_count)
+        seen = training.events[_seen(training)]
 
         def vocabulary(name: str) -> Vocabulary:
-            columns = [part[name] for part in (frame, events) if name in part]
+            columns = [part[name] for part in (training.frame, seen) if name in part]
             return Vocabulary.fit(pd.concat(columns) if columns else pd.Series(dtype="str"), minimum_count)
 
+        kinds, products, categories = Vocabulary.fit(seen["kind"], minimum_count), *map(vocabulary, _SEEN_AND_OFFERED)
+        events = _encode_events(training.events, kinds, products, categories)
+        known = replace(training, frame=_with_made_features(training, events, kinds, categories))
+        consenting = known.select(known.consent)
+
+        def group(rows: Decisions, prefixes: tuple[str, ...], *extra: str) -> FeatureGroup:
+            return FeatureGroup.fit(rows.frame, [*extra, *known.features(prefixes)], minimum_count)
+
         return cls(
-            Vocabulary.fit(events["kind"], minimum_count),
-            vocabulary("product_id"),
-            vocabulary("category"),
-            Vocabulary.fit(frame["brand"], minimum_count) if "brand" in frame else Vocabulary(()),
+            kinds,
+            products,
+            categories,
+            Vocabulary.fit(known.frame["brand"], minimum_count) if "brand" in known.frame else Vocabulary(()),
             group(consenting, USER_PREFIXES),
             group(consenting, PAIR_PREFIXES),
-            group(frame, PRODUCT_PREFIXES, _LOG_PRICE),
-            group(frame, CONTEXT_PREFIXES),
+            group(known, PRODUCT_PREFIXES, _LOG_PRICE),
+            group(known, CONTEXT_PREFIXES),
             *_content_spaces(training, content_directions),
         )
 
     def encode_events(self, events: pd.DataFrame) -> Events:
         """Tensors of all events; encode them once when many blocks of decisions share them."""
-        dwell = events["dwell_seconds"].to_numpy("float64", na_value=np.nan)
-        return Events(
-            torch.from_numpy(self.kinds.encode(events["kind"])),
-            torch.from_numpy(self.product_ids.encode(events["product_id"])),
-            torch.from_numpy(self.categories.encode(events["category"])),
-            torch.from_numpy(np.nan_to_num(np.log1p(np.maximum(dwell, 0.0))).astype("float32")),
-            torch.from_numpy(microseconds(events["occurred_at"])),
-        )
+        return _encode_events(events, self.kinds, self.product_ids, self.categories)
 
     def encode(self, decisions: Decisions, *, personal: bool = True, events: Events | None = None) -> EncodedDecisions:
-        """Tensors of the decisions; without `personal`, and without consent, no personal value enters."""
+        """Tensors of the decisions; without `personal`, and without consent, no personal value enters.
+
+        `events` are those of `encode_events`, in main memory.
+        """
         masked = ~decisions.consent if personal else np.ones(len(decisions), dtype=bool)
-        frame = _with_log_price(decisions.frame)
+        events = events or self.encode_events(decisions.events)
+        frame = _with_made_features(decisions, events, self.kinds, self.categories)
         histories, history = self._histories(decisions, frame, masked, one=not personal)
         products, product = self._products(decisions, frame)
         return EncodedDecisions(
-            events or self.encode_events(decisions.events),
+            events,
             histories,
             products,
             self.context.encode(frame),
@@ -172,7 +174,8 @@ class Encoding:
         Numbers are places from 0 to 1, NaN where missing or without consent; texts are vocabulary indices, named
         with the suffix `_code`. The order of a user's events is what a plain table cannot hold.
         """
-        frame, hidden = _with_log_price(decisions.frame), ~decisions.consent
+        events, hidden = self.encode_events(decisions.events), ~decisions.consent
+        frame = _with_made_features(decisions, events, self.kinds, self.categories)
         table: dict[str, NDArray[Any]] = {}
         for name, vocabulary in self._identities.items():
             table[f"{name}_code"] = vocabulary.encode(text_column(frame, name))
@@ -272,6 +275,7 @@ _LOG_PRICE = "log_list_price"
 _VOCABULARIES = ("kinds", "product_ids", "categories", "brands")
 _GROUPS = ("user", "pair", "product", "context")
 _SPACES = {"text", "image"}
+_SEEN_AND_OFFERED = ("product_id", "category")
 
 
 def _content_spaces(training: Decisions, directions: int) -> tuple[ContentSpace | None, ContentSpace | None]:
@@ -287,8 +291,25 @@ def _content_spaces(training: Decisions, directions: int) -> tuple[ContentSpace 
     )
 
 
-def _with_log_price(frame: pd.DataFrame) -> pd.DataFrame:
-    return frame.assign(**{_LOG_PRICE: np.log(frame["list_price"].to_numpy("float64"))})
+def _encode_events(events: pd.DataFrame, kinds: Vocabulary, product_ids: Vocabulary, categories: Vocabulary) -> Events:
+    dwell = events["dwell_seconds"].to_numpy("float64", na_value=np.nan)
+    return Events(
+        torch.from_numpy(kinds.encode(events["kind"])),
+        torch.from_numpy(product_ids.encode(events["product_id"])),
+        torch.from_numpy(categories.encode(events["category"])),
+        torch.from_numpy(np.nan_to_num(np.log1p(np.maximum(dwell, 0.0))).astype("float32")),
+        torch.from_numpy(microseconds(events["occurred_at"])),
+    )
+
+
+def _with_made_features(
+    decisions: Decisions, events: Events, kinds: Vocabulary, categories: Vocabulary
+) -> pd.DataFrame:
+    """The decisions' frame with what is not in the tables but follows from them."""
+    kind, category, occurred_at = (tensor.numpy() for tensor in (events.kind, events.category, events.occurred_at))
+    counts = event_counts(decisions, kind, category, occurred_at, kinds, categories)
+    log_price = np.log(decisions.frame["list_price"].to_numpy("float64"))
+    return pd.concat([decisions.frame.assign(**{_LOG_PRICE: log_price}), counts], axis=1)
 
 
 def _seen(decisions: Decisions) -> NDArray[np.bool_]:

@@ -139,11 +139,13 @@ class FittedDemand:
         """Return level and sensitivity by each member (members, 2, rows)."""
         order = np.lexsort([decisions.decided_at, pd.factorize(decisions.frame["user_id"])[0]])
         device = self.network.randomised_shift.device
-        events = move(self.encoding.encode_events(decisions.events), device)
+        events = self.encoding.encode_events(decisions.events)
+        on_device = move(events, device)
         found = np.empty((len(self.members), 2, len(decisions)))
         for start in range(0, len(order), block):
             rows = order[start : start + block]
-            encoded = move(self.encoding.encode(decisions.select(rows), personal=personal, events=events), device)
+            encoded = self.encoding.encode(decisions.select(rows), personal=personal, events=events)
+            encoded = move(encoded._replace(events=on_device), device)
             for number, network in enumerate(self.members):
                 response = network(encoded)
                 found[number, 0, rows], found[number, 1, rows] = _array(response.level), _array(response.sensitivity)

@@ -49,7 +49,7 @@ def synthetic_log(
     ratio = ratio[product, day]
     drawn = rng.random(len(user)) < randomised
     ratio = np.clip(np.where(drawn, rng.uniform(0.6, 1.2, len(user)), ratio), 0.5, 1.4)
-    sensitivity = 4.0 * np.exp(0.3 * thrift[user])
+    sensitivity = 4.0 * np.exp(0.5 * thrift[user])
     level = product_level[product]
     log_odds = level + sensitivity * (1 - ratio) + confounding * shock[product, day]
 

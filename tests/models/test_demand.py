@@ -91,10 +91,16 @@ def test_events_at_or_after_the_decision_change_nothing(log, model):
     assert not same(model.curve(Decisions(log.frame, events)), model.curve(log))
 
 
-def test_only_the_last_events_are_read(log, model):
-    start, end = log.events_window
-    shorter = Decisions(log.frame.assign(events_start=np.maximum(start, end - 4)), log.events)
-    assert same(model.curve(shorter), model.curve(log))
+def test_only_the_last_events_are_read_one_by_one(log, model):
+    encoded = model.encoding.encode(log)
+    histories = encoded.histories
+    last_four = histories._replace(start=torch.maximum(histories.start, histories.end - 4))
+    last_three = histories._replace(start=torch.maximum(histories.start, histories.end - 3))
+    whole, four, three = (
+        model.network.eval()(encoded._replace(histories=read)).level for read in (histories, last_four, last_three)
+    )
+    assert torch.equal(whole, four)
+    assert not torch.equal(whole, three)
 
 
 @pytest.mark.parametrize("rows", [0, 1])

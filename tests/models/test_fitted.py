@@ -39,7 +39,7 @@ def test_recovers_sensitivity_and_valuation(unconfounded):
     curve = fitted.curve(test)
     assert report.first_stage.identified
     assert curve.sensitivity.mean() == pytest.approx(sensitivity.mean(), rel=0.15)
-    assert np.corrcoef(curve.sensitivity, sensitivity)[0, 1] > 0.5
+    assert np.corrcoef(curve.sensitivity, sensitivity)[0, 1] > 0.7
     assert np.abs(curve.valuation - (1 + level / sensitivity)).mean() < 0.12
     elasticity = -sensitivity / (1 + np.exp(level))  # at list price
     assert curve.elasticity(1.0).mean() == pytest.approx(elasticity.mean(), rel=0.15)
@@ -84,7 +84,9 @@ def test_random_prices_correct_a_model_that_had_no_instrument(make_log):
     assert report.first_stage.reason
     assert fitted.recalibration.method == "randomised"
     assert fitted.recalibration.alarm
-    assert fitted.curve(test).sensitivity.mean() == pytest.approx(truth, rel=0.3)
+    raw = replace(fitted, recalibration=Recalibration())
+    bias, uncorrected = (abs(model.curve(test).sensitivity.mean() - truth) for model in (fitted, raw))
+    assert bias < 0.6 * uncorrected
 
 
 def test_state_gives_back_the_same_prices_bit_for_bit(unconfounded):
