@@ -39,10 +39,6 @@ class DemandConfig:
     members: int = 1
 
 
-# What suits few users with long histories, whose traits show in how often they do what.
-LONG_HISTORIES = DemandConfig(history_length=64, dropout=0.05)
-
-
 class Response(NamedTuple):
     """How R decisions respond to price: log-odds of purchase = level + sensitivity * (1 - price ratio).
 

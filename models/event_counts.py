@@ -2,6 +2,8 @@
 
 A Transformer reads the events one by one; some ten thousand purchases do not teach it to count them. Counting is what
 tells a thrifty user from one who reads reviews, and a visitor who means to buy now from one who looks around.
+Purchases are left out: they grow with the offers a user has met, so that a share of them would drift with time, and the
+tables' own features count them.
 """
 
 import numpy as np
@@ -26,7 +28,7 @@ def event_counts(
     kinds: Vocabulary,
     categories: Vocabulary,
 ) -> pd.DataFrame:
-    """Return `activity_share_KIND` and `pair_recent_KIND` of each kind (rows, 2 kinds), by the decisions' index.
+    """Return `activity_share_KIND` and `pair_recent_KIND` of each kind but purchases (rows, 2 kinds), by the index.
 
     The first is the logarithm of the kind's share of all earlier events, half an event added to each kind (Jeffreys'
     prior), NaN without events; the second ln(1 + events of the last day that were about the decision's category).
@@ -36,24 +38,34 @@ def event_counts(
 
     """
     start, end = decisions.events_window
-    asked = categories.encode(text_column(decisions.frame, "category"))
-    recent = np.maximum(_first_since(occurred_at, start, end, decisions.decided_at - RECENT), end - _MOST_RECENT)
-    row, event = _spread(recent, end)
-    about = (category[event] == asked[row]) & (asked[row] > UNKNOWN)
-    row, code = row[about], kind[event[about]]
+    counted = {name: number for number, name in enumerate(kinds.values, start=UNKNOWN + 1) if name != "purchase"}
+    events = _count(np.isin(kind, list(counted.values())), start, end)
+    row, code = _recent(decisions, kind, category, occurred_at, categories)
     columns = {}
-    for number, name in enumerate(kinds.values, start=UNKNOWN + 1):
-        columns[f"activity_share_{name}"] = _log_share(kind == number, start, end, len(kinds.values))
+    for name, number in counted.items():
+        share = (_count(kind == number, start, end) + _HALF) / (events + _HALF * len(counted))
+        columns[f"activity_share_{name}"] = np.where(events > 0, np.log(share), np.nan)
         columns[f"pair_recent_{name}"] = np.log1p(np.bincount(row[code == number], minlength=len(start)))
     return pd.DataFrame(columns, index=decisions.frame.index)
 
 
-def _log_share(is_kind: NDArray[np.bool_], start: Integers, end: Integers, kinds: int) -> NDArray[np.float64]:
-    """Logarithm of the share of events of one kind in each window (rows,), NaN in empty ones."""
+def _count(chosen: NDArray[np.bool_], start: Integers, end: Integers) -> Integers:
+    """How many events of each window are chosen (rows,)."""
     low, high = (int(start.min()), int(end.max())) if len(start) else (0, 0)  # a block's users lie side by side
-    before = np.append(0, np.cumsum(is_kind[low:high]))
-    count, events = before[end - low] - before[start - low], end - start
-    return np.where(events > 0, np.log((count + _HALF) / (events + _HALF * kinds)), np.nan)
+    before = np.append(0, np.cumsum(chosen[low:high]))
+    return np.asarray(before[end - low] - before[start - low], dtype=np.int64)
+
+
+def _recent(
+    decisions: Decisions, kind: Integers, category: Integers, occurred_at: Integers, categories: Vocabulary
+) -> tuple[Integers, Integers]:
+    """Row and kind of every recent event about the category of its row's decision."""
+    start, end = decisions.events_window
+    asked = categories.encode(text_column(decisions.frame, "category"))
+    recent = np.maximum(_first_since(occurred_at, start, end, decisions.decided_at - RECENT), end - _MOST_RECENT)
+    row, event = _spread(recent, end)
+    about = (category[event] == asked[row]) & (asked[row] > UNKNOWN)
+    return row[about], kind[event[about]]
 
 
 def _first_since(occurred_at: Integers, start: Integers, end: Integers, since: Integers) -> Integers:

@@ -15,7 +15,7 @@ from prefect import task
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 
 from models.content import Encoders, ProductContent
-from models.demand import LONG_HISTORIES
+from models.demand import DemandConfig
 from models.fairness import Parity
 from models.fitted import fit_demand
 from models.marketplace import Marketplace, MarketplaceConfig, simulate
@@ -124,7 +124,7 @@ def learn(config: MarketplaceConfig) -> Trial:
     is_validation = at > np.quantile(at, 1 - VALIDATION_SHARE)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     training, validation = market.log.select(~is_validation), market.log.select(is_validation)
-    demand, _ = fit_demand(training, validation, LONG_HISTORIES, replace(SMALL_LOG_TRAINING, seed=config.seed), device)
+    demand, _ = fit_demand(training, validation, DemandConfig(), replace(SMALL_LOG_TRAINING, seed=config.seed), device)
     log.info("seed %d: fitted the demand model, in %.0f s", config.seed, perf_counter() - started)
     return Trial(market, demand.curve, partial(demand.curve, personal=False))
 

@@ -9,7 +9,7 @@ import torch
 
 from models.content import ProductContent
 from models.decisions import INSTRUMENT_PREFIXES, Decisions
-from models.demand import LONG_HISTORIES
+from models.demand import DemandConfig
 from models.demand_curve import DemandCurve
 from models.fitted import FittedDemand, fit_demand
 from models.recalibration import Recalibration
@@ -26,7 +26,7 @@ class DemandModel:
     @classmethod
     def fit(cls, scenario: Scenario) -> Self:
         training = replace(SMALL_LOG_TRAINING, seed=scenario.market.config.seed)
-        fitted, _ = fit_demand(scenario.training, scenario.validation, LONG_HISTORIES, training, torch.device("cpu"))
+        fitted, _ = fit_demand(scenario.training, scenario.validation, DemandConfig(), training, torch.device("cpu"))
         return cls(fitted)
 
     def curves(self, scenario: Scenario) -> DemandCurve:
