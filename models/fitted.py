@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import pandas as pd
@@ -28,6 +28,9 @@ from models.training import (
     start_from_pooled,
     train,
 )
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
 
 Array = NDArray[np.float64]
 
@@ -168,12 +171,14 @@ def fit_demand(
     device: torch.device,
     progress: Progress | None = None,
     checkpoint_of: Callable[[int], Checkpoint] | None = None,
+    accelerator: "Accelerator | None" = None,
 ) -> tuple[FittedDemand, FitReport]:
     """Return encoding, first stage, networks and recalibration in their order.
 
     The validation part stops the training and, together with the training part, recalibrates. The networks of an
     ensemble differ in their seeds: first weights, order of the batches, masks and dropout. `checkpoint_of` gives each
-    network, by its number, the place from which a killed training goes on.
+    network, by its number, the place from which a killed training goes on. With an `accelerator` all of its
+    processes make this call with equal arguments, share each batch, and end with equal models.
 
     Raises:
         TrainingError: the offers have one outcome only, or the loss is not finite.
@@ -193,7 +198,7 @@ def fit_demand(
         network = DemandModel(config, encoding)
         start_from_pooled(network, training, encoding, residual)
         checkpoint = checkpoint_of(number) if checkpoint_of else None
-        reports.append(train(network.to(device), *logs, seeded, progress, checkpoint))
+        reports.append(train(network.to(device), *logs, seeded, progress, checkpoint, accelerator))
         refit_population(network, logs[0])
         networks.append(network)
     identity = Recalibration()

@@ -2,6 +2,7 @@
 
 import logging
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,3 +36,8 @@ class FileCheckpoint:
             file.flush()
             os.fsync(file.fileno())
         unfinished.replace(self.path)
+
+
+def member_checkpoints(folder: Path) -> Callable[[int], FileCheckpoint]:
+    """Return where the training of each network of an ensemble is kept, by its number."""
+    return lambda member: FileCheckpoint(folder / f"member-{member}.pt")

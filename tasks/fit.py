@@ -16,11 +16,12 @@ from models.decisions import Decisions, Split, split_by_time
 from models.demand import DemandConfig
 from models.fitted import FitReport, FittedDemand, fit_demand
 from models.training import TrainingConfig
-from tasks.checkpoints import FileCheckpoint
+from tasks.checkpoints import member_checkpoints
 from tasks.content import read_content
 from tasks.database import database_url, transaction
 from tasks.encoders import chosen_encoders
 from tasks.extract import FeatureSet
+from tasks.fit_processes import fit_in_processes
 from tasks.settings import Settings
 from tasks.snapshots import Snapshot
 
@@ -50,6 +51,12 @@ class Recipe(BaseModel):
     )
     demand: DemandConfig = Field(DemandConfig(), title="Demand model")
     training: TrainingConfig = Field(TrainingConfig(), title="Training")
+    processes: int = Field(
+        1,
+        ge=1,
+        title="Training processes",
+        description="How many processes of this machine share the training; with CUDA each has a device of its own.",
+    )
 
     def inputs_hash(self, snapshot: Snapshot) -> str:
         """Equal where training would give an equal model: same data, same recipe, same model code."""
@@ -99,10 +106,11 @@ def fit(features: FeatureSet, recipe: Recipe) -> TrainedDemand:
         *(f"{len(part):,}" for part in split), device.type,
     )  # fmt: skip
     unfinished = Settings().home / "checkpoints" / recipe.inputs_hash(features.snapshot)
-    fitted, report = fit_demand(
-        split.train, split.validation, recipe.demand, recipe.training, device, _log_epoch,
-        lambda member: FileCheckpoint(unfinished / f"member-{member}.pt"),
-    )  # fmt: skip
+    parts = split.train, split.validation, recipe.demand, recipe.training
+    if recipe.processes > 1:
+        fitted, report = fit_in_processes(*parts, recipe.processes, unfinished, _log_epoch)
+    else:
+        fitted, report = fit_demand(*parts, device, _log_epoch, member_checkpoints(unfinished))
     shutil.rmtree(unfinished, ignore_errors=True)
     seconds = perf_counter() - started
     log.info("fitted in %.0f s; kept epoch %d", seconds, report.training.best_epoch)

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from models.features import FeatureGroup, Features, Scale
-from models.layers import FeatureEncoder, TransformerBlock, content_map
+from models.layers import Dropout, FeatureEncoder, TransformerBlock, content_map
 
 
 @pytest.mark.parametrize("histories", [0, 1, 3])
@@ -40,3 +40,28 @@ def test_the_typical_product_has_content_that_says_nothing():
     assert content(torch.zeros(1, 6)).tolist() == [[0.0] * 8]
     assert 0 < content(torch.ones(1, 6)).abs().max() < 1
     assert content(torch.ones(0, 6)).shape == (0, 8)
+
+
+@pytest.mark.parametrize("shape", [(0, 3), (1, 1), (400, 500)])
+def test_dropout_keeps_shape_share_and_expectation(shape):
+    torch.manual_seed(0)
+    values = torch.ones(shape)
+    dropped = Dropout(0.1)(values)
+    assert dropped.shape == shape
+    assert dropped[dropped > 0].tolist() == pytest.approx([1 / 0.9] * int((dropped > 0).sum()), rel=1e-4)
+    if values.numel() > 1000:
+        assert dropped.mean().item() == pytest.approx(1, abs=0.005)
+    assert torch.equal(Dropout(0.1).eval()(values), values)
+
+
+def test_dropout_follows_the_seed_and_its_gradient_is_its_mask():
+    masks = []
+    for seed in (0, 0, 1):
+        torch.manual_seed(seed)
+        values = torch.ones(30, 10, requires_grad=True)
+        dropped = Dropout(0.5)(values)
+        dropped.sum().backward()
+        assert torch.equal(values.grad, dropped.detach())
+        masks.append(values.grad)
+    assert torch.equal(masks[0], masks[1])
+    assert not torch.equal(masks[0], masks[2])

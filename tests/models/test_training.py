@@ -6,7 +6,14 @@ from models.decisions import Decisions, split_by_time
 from models.demand import DemandConfig, DemandModel
 from models.encoding import Encoding
 from models.offer_log import Log
-from models.training import TrainingConfig, TrainingError, log_loss, start_from_pooled, train
+from models.training import (
+    TrainingConfig,
+    TrainingError,
+    _negative_log_likelihood,
+    log_loss,
+    start_from_pooled,
+    train,
+)
 
 SMALL = DemandConfig(dimension=8, heads=2, history_length=4)
 CPU = torch.device("cpu")
@@ -100,3 +107,29 @@ def test_weights_count_as_copies(make_log):
     network = DemandModel(SMALL, encoding)
     losses = [log_loss(network, Log.of(each, encoding, np.zeros(len(each)), CPU)) for each in (twice, weighted)]
     assert losses[0] == pytest.approx(losses[1], rel=1e-5)
+
+
+# Torch's own, where the length of the longest history leaves the compiled code.
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor")
+def test_the_compiled_network_takes_batches_of_any_shape_without_being_compiled_anew(parts):
+    """As it runs on CUDA, save for the code that is generated; only a longest history of one event is a case apart."""
+    encoding, training, _ = parts
+    torch.manual_seed(0)
+    network = DemandModel(
+        DemandConfig(dimension=8, heads=2, layers=1, history_length=16, dropout=0.0), encoding
+    ).train()
+    compiled = torch.compile(network, dynamic=True, backend="eager")
+    torch._dynamo.reset()
+    counters = torch._dynamo.utils.counters
+    counters.clear()
+    graphs = []
+    for size in (64, 50, 33):
+        for histories in training.batches(size, torch.Generator().manual_seed(size)):
+            batch = training.batch(histories)
+            loss = _negative_log_likelihood(network, *batch, compiled)
+            loss.backward()
+            assert loss.item() == pytest.approx(_negative_log_likelihood(network, *batch).item(), rel=1e-5)
+            graphs.append(counters["stats"]["unique_graphs"])
+    assert len(graphs) > 10
+    assert graphs[0] > 0
+    assert graphs[-1] <= graphs[0] + 1

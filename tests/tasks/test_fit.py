@@ -13,7 +13,8 @@ from tasks import content as content_module
 from tasks import extract as extract_module
 from tasks.conformity import conform
 from tasks.contract import TABLES
-from tasks.database import copy_frame, database_url, transaction
+from tasks.copying import copy_frame
+from tasks.database import database_url, transaction
 from tasks.extract import FeatureSet
 from tasks.features import read_decisions
 from tasks.fit import Recipe, fit
@@ -62,3 +63,11 @@ def test_another_encoder_makes_another_model():
     snapshot = Snapshot("a" * 64, "shop", "EUR", {}, datetime(2026, 4, 1, tzinfo=UTC))
     hashes = {Recipe(text_encoder=name).inputs_hash(snapshot) for name in (None, "none", "numbers")}
     assert len(hashes) == 3
+
+
+def test_processes_share_a_fit_and_leave_nothing_else_behind(features, settings):
+    trained = fit.fn(features, Recipe(text_encoder="numbers", processes=2, **SMALL))
+    assert trained.fitted.encoders == Encoders("numbers", "")
+    assert len(trained.report.training.validation_loss) == 1
+    assert np.isfinite(trained.fitted.curve(trained.split.test).valuation).all()
+    assert not list((settings.home / "checkpoints").iterdir())
