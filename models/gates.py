@@ -1,12 +1,18 @@
-"""The gates a challenger must pass before its prices go live."""
+"""The gates a challenger must pass before its prices go live; what is not measured does not pass."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from math import nan
 
 # Expected calibration error on held-out offers; few offers show some by chance alone, so its lower bound counts.
 LARGEST_CALIBRATION_ERROR = 0.05
 LARGEST_CONFOUNDING = 1.4  # slope s₂ of the price term on randomised offers; above it confounding remains
+LEAST_EFFECTIVE_SAMPLE = 100  # offers; with fewer the interval of a value cannot be trusted
+LARGEST_WEIGHT_GAP = 0.1  # of the mean weight from 1 beyond sampling error: wrong densities or a wrong support
+LEAST_COVERAGE = 0.95  # share of prices inside the logged support
+LARGEST_SLOWDOWN = 1.2  # of the champion's time for the same decisions
+
+Metrics = Mapping[str, float]
 
 
 @dataclass(frozen=True)
@@ -22,32 +28,110 @@ class Gate:
         return f"{self.name}: {self.measured:.4g}, demanded {self.demanded}"
 
 
-def quality_gates(metrics: Mapping[str, float]) -> list[Gate]:
-    """Gates on what evaluation measured on the held-out weeks.
+def is_cold_start(metrics: Metrics) -> bool:
+    """Whether a challenger can only be let in under a cold start's tighter guardrails.
+
+    It can where no held-out offer has a density, whether or not there is a champion: nothing can be compared then,
+    and a model trained again must not wait for evidence that nobody collects. And it can where there is no champion
+    and the evidence does not tell its prices from the logged ones, which is no worse than to have none. A challenger
+    that is up against a champion, with offers to be judged by, is never a cold start.
+    """
+    if metrics.get("off_policy_offers", nan) == 0:
+        return True
+    if metrics.get("off_policy_against", nan) != 0:
+        return False
+    return not all(gate.passed for gate in uplift_gates(metrics))
+
+
+def promotion_gates(metrics: Metrics, champion: int) -> list[Gate]:
+    """Return all gates; `champion` is the version that prices the same dataset now, 0 where none does."""
+    return [*quality_gates(metrics), *conduct_gates(metrics), *evidence_gates(metrics, champion)]
+
+
+def quality_gates(metrics: Metrics) -> list[Gate]:
+    """Gates on the demand model as measured on the held-out weeks.
 
     A figure that is missing or NaN fails, except where there was nothing to measure it on: no randomised
     offers, or no champion of the same dataset.
     """
-    gain = metrics.get("log_loss_gain_over_constant_rate_low", nan)
     falling = metrics.get("sign_accuracy", nan)
-    calibration = metrics.get("ece_low", nan)
     gates = [
-        Gate("log loss gained over the constant rate, 95 % lower bound", gain, "> 0", gain > 0),
-        Gate("share of demand curves falling in price", falling, "= 1", falling == 1),
-        Gate(
-            "calibration error, 95 % lower bound",
-            calibration,
-            f"≤ {LARGEST_CALIBRATION_ERROR}",
-            calibration <= LARGEST_CALIBRATION_ERROR,
+        _above(
+            "log loss gained over the constant rate, 95 % lower bound", metrics, "log_loss_gain_over_constant_rate_low"
         ),
+        Gate("share of demand curves falling in price", falling, "= 1", falling == 1),
+        _at_most("calibration error, 95 % lower bound", metrics, "ece_low", LARGEST_CALIBRATION_ERROR),
     ]
     if "price_slope_on_randomised" in metrics:
-        slope = metrics["price_slope_on_randomised"]
         gates.append(
-            Gate("price slope on randomised offers", slope, f"≤ {LARGEST_CONFOUNDING}", slope <= LARGEST_CONFOUNDING)
+            _at_most("price slope on randomised offers", metrics, "price_slope_on_randomised", LARGEST_CONFOUNDING)
         )
     if "log_loss_gain_over_champion_high" in metrics:
-        # Blocked only where the challenger is surely worse; whether it earns more is for off-policy evidence.
-        gain = metrics["log_loss_gain_over_champion_high"]
-        gates.append(Gate("log loss gained over the champion, 95 % upper bound", gain, "≥ 0", gain >= 0))
+        # Blocked only where the challenger is surely worse; whether it earns more is for the off-policy evidence.
+        name = "log loss gained over the champion, 95 % upper bound"
+        gates.append(_at_least(name, metrics, "log_loss_gain_over_champion_high", 0))
     return gates
+
+
+def conduct_gates(metrics: Metrics) -> list[Gate]:
+    """Gates on a sample of the challenger's prices, and on the time they take where there is a champion."""
+    gates = [
+        _at_least("prices in the sample", metrics, "priced_sample", 1),
+        _none("rows of the sample refused for the model's fault", metrics, "refused_by_fault"),
+        _none("guardrail violations in the sample", metrics, "guardrail_violations"),
+        _none("prices that change with the protected group", metrics, "protected_group_changes"),
+    ]
+    if "parity_bound" in metrics:
+        gates.append(_at_most("parity gap of the sample", metrics, "parity_gap", metrics["parity_bound"]))
+    if "latency_ratio" in metrics:
+        # The median of few runs on a busy machine; its lower bound says whether the challenger is surely slower.
+        name = "time to price over the champion's, lower bound of the median"
+        gates.append(_at_most(name, metrics, "latency_ratio_low", LARGEST_SLOWDOWN))
+    return gates
+
+
+def evidence_gates(metrics: Metrics, champion: int) -> list[Gate]:
+    """Gates on the off-policy comparison.
+
+    In a cold start only what is surely worse than the logged prices fails, where there are offers enough to say so.
+    """
+    if not is_cold_start(metrics):
+        return [*_same_champion(metrics, champion), *uplift_gates(metrics)]
+    if metrics.get("off_policy_effective_sample", 0) < LEAST_EFFECTIVE_SAMPLE:
+        return []
+    return [_at_least("uplift over the logged prices, 95 % upper bound", metrics, "off_policy_uplift_high", 0)]
+
+
+def uplift_gates(metrics: Metrics) -> list[Gate]:
+    """What evidence must show, and what it must be to be believed."""
+    return [
+        _above("off-policy uplift, 95 % lower bound", metrics, "off_policy_uplift_low"),
+        _at_least("effective offers", metrics, "off_policy_effective_sample", LEAST_EFFECTIVE_SAMPLE),
+        _at_most("mean weight's distance from 1", metrics, "off_policy_mean_weight_gap", LARGEST_WEIGHT_GAP),
+        _at_least("share of prices in the logged support", metrics, "off_policy_coverage", LEAST_COVERAGE),
+    ]
+
+
+def _same_champion(metrics: Metrics, champion: int) -> Iterator[Gate]:
+    against = metrics.get("off_policy_against", nan)
+    yield Gate("version that it was compared with", against, f"= {champion}, the champion", against == champion)
+
+
+def _above(name: str, metrics: Metrics, figure: str) -> Gate:
+    measured = metrics.get(figure, nan)
+    return Gate(name, measured, "> 0", measured > 0)
+
+
+def _at_least(name: str, metrics: Metrics, figure: str, least: float) -> Gate:
+    measured = metrics.get(figure, nan)
+    return Gate(name, measured, f"≥ {least:g}", measured >= least)
+
+
+def _at_most(name: str, metrics: Metrics, figure: str, most: float) -> Gate:
+    measured = metrics.get(figure, nan)
+    return Gate(name, measured, f"≤ {most:g}", measured <= most)
+
+
+def _none(name: str, metrics: Metrics, figure: str) -> Gate:
+    measured = metrics.get(figure, nan)
+    return Gate(name, measured, "= 0", measured == 0)

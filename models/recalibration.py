@@ -13,6 +13,7 @@ from models.logistic import maximum_likelihood
 ALARM_SENSITIVITY_SCALE = 1.4
 _LEAST_OF_EACH_OUTCOME = 100  # purchases and refusals needed before two slopes and a level are fit
 _SMALLEST_SCALE = 0.05
+_SMALLEST_RANGE = 1e-6  # of price / list price; without one no slope can be fit
 
 Array = NDArray[np.float64]
 
@@ -61,29 +62,33 @@ def fit_recalibration(curve: DemandCurve, offers: Decisions, *, validation: NDAr
 
     """
     randomised = offers.randomised
-    if _enough(offers, randomised) and np.ptp(offers.price_ratio[randomised]) > 1e-6:
-        return _fit(curve, offers, randomised, "randomised")
-    if _enough(offers, validation):
-        return _fit(curve, offers, validation, "level")
+    drawn = offers.price_ratio[randomised]
+    found = recalibrate(curve.take(randomised), drawn, offers.purchased[randomised], offers.weight[randomised])
+    if found.method == "identity" and _enough(offers.purchased[validation]):
+        shown, bought, weight = (values[validation] for values in (offers.price_ratio, offers.purchased, offers.weight))
+        return _fit(curve.take(validation), shown, bought, weight, "level")
+    return found
+
+
+def recalibrate(curve: DemandCurve, ratio: Array, purchased: Array, weight: Array) -> Recalibration:
+    """Fit all three numbers to what was bought at prices drawn at random, all of them (rows,), where that is enough."""
+    if _enough(purchased) and np.ptp(ratio) > _SMALLEST_RANGE:
+        return _fit(curve, ratio, purchased, weight, "randomised")
     return Recalibration()
 
 
-def _enough(offers: Decisions, rows: NDArray[np.bool_]) -> bool:
-    bought = offers.purchased[rows].sum()
-    return bool(min(bought, rows.sum() - bought) >= _LEAST_OF_EACH_OUTCOME)
+def _enough(purchased: Array) -> bool:
+    bought = purchased.sum()
+    return bool(min(bought, len(purchased) - bought) >= _LEAST_OF_EACH_OUTCOME)
 
 
 def _fit(
-    curve: DemandCurve, offers: Decisions, rows: NDArray[np.bool_], method: Literal["randomised", "level"]
+    curve: DemandCurve, ratio: Array, purchased: Array, weight: Array, method: Literal["randomised", "level"]
 ) -> Recalibration:
-    b, v = curve.sensitivity[rows], curve.valuation[rows]
-    columns = np.column_stack([np.ones(rows.sum()), b * (v - 1), b * (1 - offers.price_ratio[rows])])
+    b, v = curve.sensitivity, curve.valuation
+    columns = np.column_stack([np.ones(len(b)), b * (v - 1), b * (1 - ratio)])
     scale = (_SMALLEST_SCALE, None) if method == "randomised" else (1.0, 1.0)
     alpha, level, sensitivity = maximum_likelihood(
-        columns,
-        offers.purchased[rows],
-        offers.weight[rows],
-        np.array([0.0, 1.0, 1.0]),
-        [(None, None), scale, scale],
+        columns, purchased, weight, np.array([0.0, 1.0, 1.0]), [(None, None), scale, scale]
     ).tolist()
-    return Recalibration(alpha, level, sensitivity, method, int(rows.sum()))
+    return Recalibration(alpha, level, sensitivity, method, len(b))

@@ -11,16 +11,18 @@ from prefect import task
 from models.disclosure import disclosure
 from models.errors import PricingError
 from models.fitted import FittedDemand
-from models.gates import Gate, quality_gates
+from models.gates import Gate, is_cold_start, promotion_gates
 from models.policy import PricingPolicy
 from models.presets import tightened_for_cold_start
 from tasks.database import database_url
 from tasks.policies import read_policy
-from tasks.registry import MODEL_NAME, RegisteredDemand, tag_version, version_of
+from tasks.registry import MODEL_NAME, RegisteredDemand, champion_of, describe_version, tag_version, version_of
 from tasks.settings import Settings
 from tasks.snapshots import Snapshot, latest_snapshot
 
 log = logging.getLogger("pricing.promote")
+
+GATES_HEADING = "## Gates"
 
 
 class GateError(PricingError):
@@ -66,7 +68,7 @@ class Promotion:
 def promote(version: str, policy: str | None) -> Promotion:
     """Put a version (number or alias) to its gates; the policy is the named one or else the version's own.
 
-    While no randomised offer has been logged, the policy is tightened for a cold start.
+    Where no logged offer can tell what its prices earn, the policy is tightened for a cold start.
 
     Raises:
         GateError: a gate was not passed; the message tells each figure.
@@ -75,23 +77,47 @@ def promote(version: str, policy: str | None) -> Promotion:
     registered = version_of(version)
     snapshot = latest_snapshot(database_url(Settings()), registered.dataset)
     metrics = registered.metrics()
-    gates = tuple(quality_gates(metrics))
-    _tag(registered, gates)
+    gates = tuple(promotion_gates(metrics, _rival(registered, metrics)))
+    _publish_gates(registered, gates)
     failed = [str(gate) for gate in gates if not gate.passed]
     if failed:
         raise GateError(f"version {registered.version} is not promoted; failed {'; '.join(failed)}")
     chosen = registered.policy() if policy is None else read_policy(policy)
-    cold_start = not metrics.get("randomised_offers", 0)
+    cold_start = is_cold_start(metrics)
     if cold_start:
         chosen = tightened_for_cold_start(chosen)
-        log.info("no randomised offers yet: a cold start, so guardrails are tightened and exploration is on")
+        log.info("no offers that tell what its prices earn: a cold start, guardrails tightened and exploration on")
     log.info("version %d passed %d gates", registered.version, len(gates))
     return Promotion(registered, snapshot, chosen, cold_start, gates)
 
 
-def _tag(registered: RegisteredDemand, gates: tuple[Gate, ...]) -> None:
+def _rival(registered: RegisteredDemand, metrics: dict[str, float]) -> int:
+    """The version that the challenger must have been compared with, 0 for none.
+
+    The champion itself is held to what it was compared with when it was promoted.
+    """
+    champion = champion_of(registered.dataset)
+    if champion is None:
+        return 0
+    if champion.version == registered.version:
+        return int(metrics.get("off_policy_against", 0))
+    return champion.version
+
+
+def _publish_gates(registered: RegisteredDemand, gates: tuple[Gate, ...]) -> None:
+    """Write the gates where a reviewer reads them: as tags of the version, and at the end of its description."""
     passed = all(gate.passed for gate in gates)
     tag_version(
         registered.version,
         {"gates": "passed" if passed else "failed", "gate_figures": json.dumps([asdict(gate) for gate in gates])},
     )
+    describe_version(registered.version, GATES_HEADING, gates_table(gates))
+
+
+def gates_table(gates: tuple[Gate, ...]) -> str:
+    """Every gate with what was measured and demanded, as Markdown."""
+    rows = [["gate", "measured", "demanded", ""], ["---"] * 4]
+    rows += [
+        [gate.name, f"{gate.measured:.4g}", gate.demanded, "passed" if gate.passed else "FAILED"] for gate in gates
+    ]
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
