@@ -1,29 +1,23 @@
-"""The `pricing` command: starts flows and prints answers; heavy libraries are imported where they are used."""
+"""The `pricing` command: starts flows and asks tasks; heavy libraries are imported where they are used."""
 
 import logging
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
-from time import monotonic
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
+from flows import answers
 from models.errors import PricingError
 
 if TYPE_CHECKING:
     from tasks.quote import Quote
-    from tasks.simulate import Simulation
-    from tasks.summary import Summary
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="rich")
-console = Console(highlight=False)
-progress = Console(stderr=True, highlight=False)
 
 
 class Source(StrEnum):
@@ -33,6 +27,13 @@ class Source(StrEnum):
     files = "files"
     database = "database"
     marketplace = "marketplace"
+
+
+class Approval(StrEnum):
+    """Who lets prices go live."""
+
+    automatic = "automatic"
+    review = "review"
 
 
 class Market(StrEnum):
@@ -59,6 +60,9 @@ def run(
     policy: Annotated[str, typer.Option(help="A preset's name, or the path of a TOML file.")] = "ecommerce",
     currency: Annotated[str | None, typer.Option(help="ISO 4217 code of the data's money, such as EUR.")] = None,
     domain: Annotated[Market, typer.Option(help="marketplace: what kind of shop is simulated.")] = Market.ecommerce,
+    approval: Annotated[
+        Approval, typer.Option(help="review: wait until somebody runs `pricing approve`.")
+    ] = Approval.automatic,
 ) -> None:
     """The main job: train a demand model on the data, then put its prices live."""
     with _platform():
@@ -72,14 +76,14 @@ def run(
         read_policy(policy)  # a misspelt policy should not wait for the training to end
         wanted = source_parameters(source.value, path, url, currency, domain.value)
         registered = train(TrainParameters(source=wanted, policy=policy))
-        deploy(DeployParameters(version=str(registered.version), policy=policy))
-        _print_summary(summarise())
+        deploy(DeployParameters(version=str(registered.version), policy=policy, approval=approval.value))
+        answers.print_summary(summarise())
 
 
 @app.command(epilog="Example: pricing up")
 def up() -> None:
     """Start Postgres, the Prefect and MLflow servers, a worker and all deployments; one Ctrl-C ends them."""
-    _show_progress()
+    answers.show_progress()
     with _database():
         from tasks.servers import run_servers
         from tasks.settings import Settings
@@ -112,18 +116,20 @@ def books() -> None:
         from tasks.history import list_books
 
         found = list_books()
-    table = Table("book", "state", "model", "personal", "uniform", "currency", "published", "dataset", box=None)
-    for book in found:
-        table.add_row(
-            str(book["book_id"]),
-            "live" if book["is_live"] else book["state"],
-            str(book["model_version"]),
-            *("" if book[count] is None else f"{book[count]:,}" for count in ("personal_rows", "uniform_rows")),
-            book["currency"],
-            "" if book["published_at"] is None else f"{book['published_at']:%Y-%m-%d %H:%M}",
-            book["dataset"],
-        )
-    console.print(table)
+    answers.print_books(found)
+
+
+@app.command(epilog="Example: pricing approve 3")
+def approve(
+    version: Annotated[int, typer.Argument(min=1, help="The model version whose prices wait to go live.")],
+) -> None:
+    """Approve the prices that a version waits to put live, as the user that the database knows you by."""
+    from tasks.approvals import approve as approve_version
+
+    book = approve_version(version)
+    answers.console.print(
+        f"Book {book} of version {version} is approved; the flow that waits for it goes on by itself."
+    )
 
 
 @app.command(epilog="Examples: pricing rollback · pricing rollback 3")
@@ -136,7 +142,7 @@ def rollback(
         from flows.rollback import rollback as roll_back
 
         live = roll_back(RollbackParameters(book=book))
-    console.print(f"Book {live.book_id} is live, from model version {live.model_version}.")
+    answers.console.print(f"Book {live.book_id} is live, from model version {live.model_version}.")
 
 
 @app.command(epilog="Example: pricing verify")
@@ -146,9 +152,25 @@ def verify() -> None:
         from tasks.history import verify_ledger
 
         proof = verify_ledger()
-    console.print(
+    if proof.live_book_id is None:
+        answers.console.print("The ledger is empty, as it should be: no book is live yet.")
+        return
+    answers.console.print(
         f"The ledger's {proof.entries} entries verify, and so do the prices of live book {proof.live_book_id}."
     )
+
+
+@app.command(epilog="Example: pricing replay 6f1e3c0a-9d1b-4c57-9a77-3c1c7a3a5b21")
+def replay(quote_id: Annotated[str, typer.Argument(help="A quote's id, as pricing.quote returned it.")]) -> None:
+    """Compute a past price again, digit by digit, from what was stored with it, and say what it came from."""
+    with _database():
+        from tasks.environment import environment
+        from tasks.settings import Settings
+
+        os.environ.update(environment(Settings()))
+        from tasks.replay import replay as replay_quote
+
+        answers.print_replay(replay_quote(quote_id))
 
 
 @app.command(
@@ -180,7 +202,7 @@ def simulate(
         given = {"policy": policy, "users": users, "offers": offers, "seed": seed, "seeds": seeds}
         if against is not None:
             given["against"] = against
-        _print_simulation(run_simulation(SimulateParameters(domain=domain.value, **given)))
+        answers.print_simulation(run_simulation(SimulateParameters(domain=domain.value, **given)))
 
 
 def main() -> None:
@@ -188,8 +210,8 @@ def main() -> None:
     try:
         app()
     except PricingError as error:
-        progress.print(f"[bold red]error:[/] {type(error).__name__}: ", end="")
-        progress.print(str(error), markup=False)
+        answers.progress.print(f"[bold red]error:[/] {type(error).__name__}: ", end="")
+        answers.progress.print(str(error), markup=False)
         sys.exit(1)
 
 
@@ -198,16 +220,7 @@ def _quote_one(user: str, product: str) -> None:
         from tasks.quote import quote as live_quote
 
         answer = live_quote(user, product)
-        table = Table(box=None, show_header=False)
-        table.add_row("price", f"[bold]{answer.price} {answer.currency}[/] ({answer.source})")
-        table.add_row("uniform price", str(answer.uniform_price))
-        table.add_row("list price", str(answer.list_price))
-        table.add_row("reasons", ", ".join(answer.reasons) or "the best price needed no rule")
-        if answer.disclosure:
-            table.add_row("disclosure", answer.disclosure)
-        table.add_row("expires", f"{answer.expires_at:%Y-%m-%d %H:%M %Z}")
-        table.add_row("book, quote", f"{answer.book_id}, {answer.quote_id}")
-        console.print(table)
+        answers.print_quote(answer)
         _explain_one(answer, user, product)
 
 
@@ -222,29 +235,9 @@ def _explain_one(answer: "Quote", user: str, product: str) -> None:
     try:
         explained = explain_quote(answer, user, product)
     except PricingError as error:
-        console.print(f"\nThis price cannot be explained: {error}", markup=False)
+        answers.console.print(f"\nThis price cannot be explained: {error}", markup=False)
         return
-    for note in explained.notes:
-        console.print(f"\n{note}", markup=False)
-    if explained.waterfall is None or explained.reasons is None:
-        return
-    steps = [(f"{price:,.2f}", name) for name, price in explained.waterfall.items()]
-    _print_amounts("The price after each step", steps)
-    for heading, reasons in (
-        (f"Against the uniform price of {answer.uniform_price}", explained.reasons.personal),
-        ("In this price as in everybody's", explained.reasons.shared),
-    ):
-        _print_amounts(heading, [(f"{reason.effect:+,.2f}", reason.name) for reason in reasons])
-
-
-def _print_amounts(heading: str, rows: list[tuple[str, str]]) -> None:
-    table = Table("", "", box=None, show_header=False, pad_edge=False)
-    table.columns[0].justify = "right"
-    for row in rows:
-        table.add_row(*row)
-    if rows:
-        console.print(f"\n[bold]{heading}[/]")
-        console.print(table)
+    answers.print_explanation(answer, explained)
 
 
 def _quote_file(requests: Path, out: Path) -> None:
@@ -252,65 +245,7 @@ def _quote_file(requests: Path, out: Path) -> None:
         from tasks.requests import quote_requests
 
         count = quote_requests(requests, out)
-    console.print(f"{count:,} prices written to {out}")
-
-
-def _print_simulation(simulation: "Simulation") -> None:
-    from tasks.simulate import SEASON_COLUMNS
-
-    both = simulation.comparison
-    console.print(
-        f"\n{both.requests:,} requests of {both.users:,} simulated users ({simulation.domain}), each priced under both "
-        "policies by a model that learnt from past offers, and judged by the users' true demand.\n"
-    )
-    _print_figures(["", *simulation.names, "difference (95 % interval)"], simulation.rows())
-    console.print(f"\n[bold]{simulation.verdict()}[/]")
-    if rows := simulation.season_rows():
-        console.print(f"\nThe same stock sold request by request over a week, under {simulation.names[0]}:\n")
-        _print_figures(SEASON_COLUMNS, rows)
-
-
-def _print_figures(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    table = Table(box=None, pad_edge=False)
-    for number, column in enumerate(columns):
-        table.add_column(column, justify="right" if number else "left", no_wrap=not number)
-    for row in rows:
-        table.add_row(*row)
-    console.print(table)
-
-
-def _print_summary(summary: "Summary | None") -> None:
-    if summary is None:
-        console.print("\nNo user was active lately, so only uniform prices are live: try `pricing books`.")
-        return
-    book, metrics = summary.book, summary.metrics
-    console.print(f"\n[bold green]Book {book['book_id']} is live[/]: {book['personal_rows']:,} personal prices")
-    facts = Table(box=None, show_header=False, pad_edge=False)
-    facts.add_row(
-        "priced", f"{book['users']:,} users, {book['products']:,} products; {book['uniform_rows']:,} uniform prices"
-    )
-    facts.add_row("data", f"{book['dataset']}, snapshot {book['snapshot_id'][:12]}, in {book['currency']}")
-    facts.add_row(
-        "model",
-        f"version {book['model_version']}; held-out log loss {metrics['log_loss']:.4f}, boosted trees "
-        f"{metrics['log_loss'] + metrics['log_loss_gain_over_boosted_trees']:.4f}; "
-        f"mean elasticity {metrics['elasticity_mean']:.1f}",
-    )
-    facts.add_row(
-        "prices",
-        f"{book['mean_change_from_list']:+.1%} from list on average; {book['share_below_uniform']:.0%} below the "
-        f"uniform price, {book['share_above_uniform']:.0%} above; {book['share_explored']:.0%} explored",
-    )
-    console.print(facts)
-    prices = Table("user", "product", "price", "uniform", "list", "P(buy)", "why", box=None, pad_edge=False)
-    for row in summary.examples:
-        amounts = [f"{row[amount]:,}" for amount in ("price", "uniform_price", "list_price")]
-        chance, why = f"{row['purchase_probability']:.1%}", ", ".join(row["reasons"])
-        prices.add_row(row["user_id"], row["product_id"], *amounts, chance, why)
-    console.print(prices)
-    first = summary.examples[0]
-    console.print(f"\nAsk for a price:     [bold]pricing quote {first['user_id']} {first['product_id']}[/]")
-    console.print("See runs and model:  [bold]pricing up[/]")
+    answers.console.print(f"{count:,} prices written to {out}")
 
 
 @contextmanager
@@ -326,7 +261,7 @@ def _database() -> Iterator[None]:
 @contextmanager
 def _platform() -> Iterator[None]:
     """The database, and the environment in which Prefect, MLflow and Great Expectations find it and stay quiet."""
-    _show_progress()
+    answers.show_progress()
     with _database():
         from tasks.environment import environment
         from tasks.settings import Settings
@@ -335,25 +270,3 @@ def _platform() -> Iterator[None]:
         os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
         os.environ.update(environment(Settings()))
         yield
-
-
-def _show_progress() -> None:
-    """The platform's own log lines, each with the seconds since the start."""
-    logger = logging.getLogger("pricing")
-    logger.setLevel(logging.INFO)
-    logger.addHandler(_ProgressLines())
-    logger.propagate = False  # Prefect prints what reaches the root once more
-
-
-class _ProgressLines(logging.Handler):
-    """`  12.3 s  extract   301,000 offers with features …` on standard error."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._started = monotonic()
-
-    def emit(self, record: logging.LogRecord) -> None:
-        station = record.name.removeprefix("pricing.")
-        style = "yellow" if record.levelno >= logging.WARNING else "default"
-        progress.print(f"[dim]{monotonic() - self._started:6.1f} s[/]  [cyan]{station:<13}[/]", end="")
-        progress.print(record.getMessage(), style=style, markup=False, soft_wrap=True)

@@ -1,13 +1,16 @@
 """The deploy flow: from a registered challenger to live prices."""
 
+from typing import Literal, Self
+
 from prefect import flow
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from tasks.book_report import report_book
 from tasks.certify import certify
 from tasks.price import price
 from tasks.promote import promote
-from tasks.publish import LiveBook, already_live, publish
+from tasks.publish import LiveBook, already_live, publish, repair_champion
+from tasks.review import await_approval, submit_for_review
 
 
 class DeployParameters(BaseModel):
@@ -19,15 +22,37 @@ class DeployParameters(BaseModel):
     policy: str | None = Field(
         None, title="Policy", description="A preset's name or the path of a TOML file; empty: the version's own."
     )
+    approval: Literal["automatic", "review"] = Field(
+        "automatic",
+        title="Approval",
+        description="automatic: prices that pass every gate go live; review: only once `pricing approve` has run.",
+    )
+    two_person: bool = Field(
+        False, title="Two persons", description="With review: who approves must not be who trained the version."
+    )
+    review_hours: float = Field(
+        24, gt=0, le=168, title="Hours for the review", description="After them the prices are discarded."
+    )
+
+    @model_validator(mode="after")
+    def _two_persons_review(self) -> Self:
+        if self.two_person and self.approval != "review":
+            raise ValueError("two_person needs approval = review: nobody approves an automatic deployment")
+        return self
 
 
 @flow(name="deploy")
 def deploy(parameters: DeployParameters) -> LiveBook:
-    """Promote, price, certify, report and publish; equal inputs publish nothing new."""
+    """Promote, price, certify, report, await approval if asked for, and publish; equal inputs publish nothing new."""
+    repair_champion()
     promotion = promote(parameters.version, parameters.policy)
     if live := already_live(promotion):
         return live
     priced = price(promotion)
     certificate = certify(priced, promotion)
     report_book(priced, promotion, certificate)
+    if parameters.approval == "review":
+        await_approval(
+            submit_for_review(priced, promotion, certificate, parameters.two_person, parameters.review_hours)
+        )
     return publish(priced, certificate)

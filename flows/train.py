@@ -7,6 +7,7 @@ from tasks.collect import collect
 from tasks.evaluate import evaluate
 from tasks.extract import extract
 from tasks.fit import Recipe, fit
+from tasks.publish import repair_champion
 from tasks.register import find_registered, register
 from tasks.registry import RegisteredDemand
 from tasks.sources import SourceParameters
@@ -30,10 +31,11 @@ class TrainParameters(BaseModel):
 @flow(name="train")
 def train(parameters: TrainParameters) -> RegisteredDemand:
     """Collect, validate, extract, fit, evaluate and register; the same data and recipe are not fit twice."""
+    repair_champion()
     snapshot = validate(collect(parameters.source))
     if known := find_registered(snapshot, parameters.recipe):
         return known
     features = extract(snapshot)
     trained = fit(features, parameters.recipe)
-    evaluation = evaluate(trained, snapshot.dataset)
+    evaluation = evaluate(trained, snapshot, parameters.policy)
     return register(trained, evaluation, snapshot, parameters.recipe, parameters.policy)

@@ -1,5 +1,7 @@
 """The certificate of a price book: how each constraint stands and how far its prices are from the best."""
 
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -45,6 +47,18 @@ class Certificate:
     refused: dict[str, int]
     rounding_bound: float = 0.0
 
+    @classmethod
+    def joined(cls, certificates: Sequence["Certificate"]) -> "Certificate":
+        """Return the certificate of parts that no limit ties together: each is the best of its own."""
+        return cls(
+            constraints=(),
+            objective=sum(part.objective for part in certificates),
+            duality_gap=max(part.duality_gap for part in certificates),
+            iterations=sum(part.iterations for part in certificates),
+            binding_rules=_summed(part.binding_rules for part in certificates),
+            refused=_summed(part.refused for part in certificates),
+        )
+
     @property
     def violated(self) -> tuple[ConstraintState, ...]:
         """The constraints that the prices do not meet."""
@@ -63,3 +77,10 @@ class Certificate:
     def to_dict(self) -> dict[str, Any]:
         """Return the certificate as JSON holds it, to be stored with the book."""
         return asdict(self) | {"gap_tolerance": self.gap_tolerance, "is_certified": self.is_certified}
+
+
+def _summed(parts: Iterable[dict[str, int]]) -> dict[str, int]:
+    total = Counter[str]()
+    for part in parts:
+        total.update(part)
+    return dict(total)

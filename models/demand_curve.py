@@ -1,5 +1,6 @@
 """The logistic demand curve: how likely each decision's user is to buy at each price."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -42,9 +43,16 @@ class DemandCurve:
     def __len__(self) -> int:
         return len(self.sensitivity)
 
-    def take(self, index: NDArray[np.integer] | NDArray[np.bool_]) -> "DemandCurve":
+    def take(self, index: NDArray[np.integer] | NDArray[np.bool_] | slice) -> "DemandCurve":
         """Return the curves at these positions, or where the mask is true."""
         return DemandCurve(self.sensitivity[index], self.valuation[index])
+
+    @classmethod
+    def joined(cls, curves: Sequence["DemandCurve"]) -> "DemandCurve":
+        """Return the curves of all of these, in order."""
+        return cls(
+            np.concatenate([curve.sensitivity for curve in curves]), np.concatenate([c.valuation for c in curves])
+        )
 
     def logit(self, price_ratio: ArrayLike) -> FloatArray:
         """Return z = b·(v − ρ), the log-odds of a purchase at this price ratio."""

@@ -84,9 +84,9 @@ def explore(
 
 def decision_keys(user_id: pd.Series, product_id: pd.Series, period: str) -> HashArray:
     """Return a 64-bit key per (user, product, period), the same on every machine and in every process."""
-    keys = _mixed(_text_hash(user_id.to_numpy(dtype=object)))
-    keys = _mixed(keys ^ _text_hash(product_id.to_numpy(dtype=object)))
-    return _mixed(keys ^ _text_hash(np.array([period], dtype=object)))
+    keys = _mixed(_text_hash(user_id))
+    keys = _mixed(keys ^ _text_hash(product_id))
+    return _mixed(keys ^ _text_hash(pd.Series([period])))
 
 
 def uniform_draw(keys: HashArray, stream: int) -> FloatArray:
@@ -94,8 +94,11 @@ def uniform_draw(keys: HashArray, stream: int) -> FloatArray:
     return np.asarray((_mixed(keys + np.uint64(stream)) >> np.uint64(11)) * 2.0**-53)
 
 
-def _text_hash(texts: NDArray[np.object_]) -> HashArray:
-    return pd.util.hash_array(texts, encoding="utf8", hash_key="0123456789123456")  # SipHash-2-4
+def _text_hash(texts: pd.Series) -> HashArray:
+    """SipHash-2-4 of each text, taken once for each distinct one: a Python object a row would be the costliest."""
+    codes, distinct = pd.factorize(texts, use_na_sentinel=False)
+    hashes = pd.util.hash_array(np.asarray(distinct, dtype=object), encoding="utf8", hash_key="0123456789123456")
+    return hashes[codes]
 
 
 def _mixed(keys: HashArray) -> HashArray:

@@ -6,10 +6,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy.stats import norm
-
-FloatArray = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -66,27 +64,54 @@ def price_parity(prices: pd.DataFrame, user_id: pd.Series, group: ArrayLike, con
     are left out. The mean of a group is Σ w·price / Σ w·uniform price; its interval is the linearised
     ratio's with users as clusters (Cochran, Sampling Techniques, 1977, section 6).
     """
-    table = pd.DataFrame(
-        {
-            "user": pd.factorize(user_id)[0],
-            "group": pd.Series(group, dtype=object).to_numpy(),
-            "price": prices["price"].to_numpy(),
-            "uniform": prices["uniform_price"].to_numpy(),
-            "demand": prices["purchase_probability"].to_numpy(),
-        }
-    ).dropna()
-    even = 1.0 / table["uniform"]  # so that every decision counts alike, whatever its product costs
-    z = float(norm.ppf((1 + confidence) / 2))
-    return ParityReport(
-        Parity(tuple(_group_prices(table, even, z))), Parity(tuple(_group_prices(table, table["demand"], z)))
-    )
+    tally = ParityTally()
+    tally.add(prices, user_id, group)
+    return tally.report(confidence)
 
 
-def _group_prices(table: pd.DataFrame, weight: pd.Series, z: float) -> Iterator[GroupPrice]:
-    paid, reference = weight * table["price"], weight * table["uniform"]
-    for name, rows in table.groupby("group").groups.items():
-        mean = paid[rows].sum() / reference[rows].sum()
-        residual = (paid[rows] - mean * reference[rows]).groupby(table.loc[rows, "user"]).sum()
-        users = len(residual)
-        spread = z * np.sqrt((residual**2).sum() * users / max(users - 1, 1)) / reference[rows].sum()
-        yield GroupPrice(str(name), users, len(rows), mean, mean - spread, mean + spread)
+class ParityTally:
+    """The same comparison where prices come in blocks: of each user only sums are kept."""
+
+    def __init__(self) -> None:
+        self._sums: list[pd.DataFrame] = []
+
+    def add(self, prices: pd.DataFrame, user_id: pd.Series, group: ArrayLike) -> None:
+        """Take in a block; arguments as in `price_parity`."""
+        table = pd.DataFrame(
+            {
+                "user": user_id.to_numpy(),
+                "group": pd.Series(group, dtype=object).to_numpy(),
+                "price": prices["price"].to_numpy(),
+                "uniform": prices["uniform_price"].to_numpy(),
+                "demand": prices["purchase_probability"].to_numpy(),
+            }
+        ).dropna()
+        # offered: every decision counts alike, whatever its product costs; paid: by its expected sales
+        sums = pd.DataFrame(
+            {
+                "user": table["user"],
+                "group": table["group"],
+                "decisions": 1,
+                "offered": table["price"] / table["uniform"],
+                "offered_at_uniform": 1.0,
+                "paid": table["demand"] * table["price"],
+                "paid_at_uniform": table["demand"] * table["uniform"],
+            }
+        )
+        self._sums.append(sums.groupby(["group", "user"], as_index=False).sum())
+
+    def report(self, confidence: float = 0.95) -> ParityReport:
+        """Return the comparison of all blocks so far."""
+        users = pd.concat(self._sums, ignore_index=True).groupby(["group", "user"], as_index=False).sum()
+        z = float(norm.ppf((1 + confidence) / 2))
+        offered, paid = (tuple(_group_prices(users, weighting, z)) for weighting in ("offered", "paid"))
+        return ParityReport(Parity(offered), Parity(paid))
+
+
+def _group_prices(users: pd.DataFrame, weighting: str, z: float) -> Iterator[GroupPrice]:
+    for name, rows in users.groupby("group"):
+        paid, reference = rows[weighting], rows[f"{weighting}_at_uniform"]
+        mean = paid.sum() / reference.sum()
+        residual, count = paid - mean * reference, len(rows)
+        spread = z * np.sqrt((residual**2).sum() * count / max(count - 1, 1)) / reference.sum()
+        yield GroupPrice(str(name), count, int(rows["decisions"].sum()), mean, mean - spread, mean + spread)

@@ -8,13 +8,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from models.book_request import BookRequest
 from models.demand_curve import DemandCurve
 from models.fairness import ParityReport, price_parity
 from models.guardrails import RULES
 from models.marketplace import Marketplace, MarketplaceError
 from models.metrics import Estimate
 from models.policy import PricingPolicy
-from models.price_book import BookRequest, PriceBook, price_book
+from models.price_book import PriceBook, price_book
 from models.season_pricing import CurveOf, OraclePricer, bid_prices
 from models.simulated_surplus import true_surplus
 

@@ -226,10 +226,10 @@ class _Search:
             multipliers = multipliers.copy()
             multipliers[block] = there
             excess = self.excess(multipliers, tightening)
-            with np.errstate(invalid="ignore", divide="ignore"):
+            with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
                 slope = (over - excess[block]) / (there - here)
-            # held within a tenth and ten times the last, so that where usage is flat the steps grow
-            slope = np.clip(slope, 0.1 * self.slope[block], 10 * self.slope[block])
+                # held within a tenth and ten times the last, so that where usage is flat the steps grow
+                slope = np.clip(slope, 0.1 * self.slope[block], 10 * self.slope[block])
             self.slope[block] = np.where(is_open & np.isfinite(slope), slope, self.slope[block])
         return multipliers, excess
 

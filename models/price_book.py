@@ -1,17 +1,17 @@
 """Pricing decisions together: portfolio limits and the parity bound are kept, and a certificate says so."""
 
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from itertools import chain
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
+from models.book_request import BookRequest
 from models.certificate import Certificate
-from models.demand_curve import DemandCurve
-from models.fairness import price_parity
+from models.fairness import ParityTally
 from models.guardrails import RULES, Interval, bounds, intersect
 from models.policy import PolicyError, PricingPolicy
 from models.portfolio import Offer, Portfolio, PriceResponse, Solution, solve
@@ -24,6 +24,7 @@ FloatArray = NDArray[np.float64]
 Flags = NDArray[np.bool_]
 
 PARITY_BISECTIONS = 12
+ROWS_PER_BLOCK = 100_000  # whose prices are written out at once
 
 
 @dataclass(frozen=True)
@@ -38,31 +39,77 @@ class PriceBook:
     certificate: Certificate
 
 
-@dataclass(frozen=True)
-class BookRequest:
-    """What a book is priced from: the arguments of `models.pricing.price_decisions`, and the stock left.
+@dataclass
+class RowTally:
+    """What is counted of prices while they pass: the rows each reason holds, and those refused, by reason."""
 
-    ``decisions`` may have pool_id (none: unlimited) and quantity (units at stake, none: 1) beside the
-    columns pricing needs. ``remaining`` is the units left by pool; a pool it does not name is unlimited,
-    one with none left is sold out. ``group`` is each row's group of users, compared where the policy bounds
-    parity and used for nothing else.
+    reasons: Counter[str] = field(default_factory=Counter)
+    refused: Counter[str] = field(default_factory=Counter)
+
+    def add(self, prices: pd.DataFrame) -> None:
+        """Count a block of prices."""
+        self.reasons.update(chain.from_iterable(prices["reasons"]))
+        self.refused.update(prices["refused"].dropna())
+
+
+@dataclass(frozen=True)
+class SettledBook:
+    """A request whose terms are decided, so that its rows can be priced block by block.
+
+    ``withdrawn`` says why a row is not sold, or None.
     """
 
-    decisions: pd.DataFrame
-    curve: DemandCurve
-    uniform_curve: DemandCurve
-    policy: PricingPolicy
-    currency: str
-    live_price: ArrayLike | None = None
-    live_uniform_price: ArrayLike | None = None
-    live_propensity: ArrayLike | None = None
-    exploration_period: str | None = None
-    remaining: Mapping[str, float] | None = None
-    group: ArrayLike | None = None
+    request: BookRequest
+    terms: BookTerms
+    solution: Solution
+    withdrawn: NDArray[np.object_]
+
+    def prices(self, rows: slice = slice(None)) -> pd.DataFrame:
+        """Return the prices of these rows, as `models.pricing.price_decisions` gives them."""
+        request = self.request.take(rows)
+        prices = price_decisions(
+            request.decisions,
+            request.curve,
+            request.uniform_curve,
+            request.policy,
+            request.currency,
+            live_price=request.live_price,
+            live_uniform_price=request.live_uniform_price,
+            live_propensity=request.live_propensity,
+            exploration_period=request.exploration_period,
+            terms=self.terms,
+        )
+        return _withdrawn(prices, self.withdrawn[rows])
+
+    def blocks(self) -> Iterator[slice]:
+        """Yield the rows in blocks small enough for all that is said of a price; at least one, if empty."""
+        for start in range(0, max(len(self.request.decisions), 1), ROWS_PER_BLOCK):
+            yield slice(start, start + ROWS_PER_BLOCK)
+
+    def certificate(self, counted: RowTally) -> Certificate:
+        """Return the evidence, once all prices have been counted."""
+        solution = self.solution
+        return Certificate(
+            constraints=solution.states,
+            objective=solution.objective,
+            duality_gap=solution.duality_gap,
+            iterations=solution.iterations,
+            binding_rules={rule: counted.reasons[rule] for rule in RULES if counted.reasons[rule]},
+            refused=dict(counted.refused),
+            rounding_bound=solution.rounding_bound,
+        )
 
 
 def price_book(request: BookRequest) -> PriceBook:
-    """Price every decision so that the expected sales, discounts and revenue of all of them keep the limits.
+    """Price every decision of a request at once: `settle_book`, then the prices of all its rows."""
+    settled, counted = settle_book(request), RowTally()
+    prices = settled.prices().set_axis(request.decisions.index)
+    counted.add(prices)
+    return PriceBook(prices, settled.terms, settled.certificate(counted))
+
+
+def settle_book(request: BookRequest) -> SettledBook:
+    """Find the terms under which the expected sales, discounts and revenue of all decisions keep the limits.
 
     Limits hold for the prices shown, rounding and exploration included. A limit that no price inside the
     guardrails can keep leaves a certificate that is not certified and names it. Where the policy bounds
@@ -71,56 +118,56 @@ def price_book(request: BookRequest) -> PriceBook:
     and ``group`` is missing, and the errors of `price_decisions`.
     """
     bound = request.policy.fairness.parity_bound
-    book = _priced(request, parity_band=None)
+    book = _settled(request, parity_band=None)
     if bound is None:
         return book
     if request.group is None:
         raise PolicyError("fairness.parity_bound is set, but no group of users is known: give group, or unset it")
-    if _gap(request, book) <= bound:
+    if _gap(book) <= bound:
         return book
-    return _within_parity(request, book, bound)
+    return _within_parity(book, bound)
 
 
-def _within_parity(request: BookRequest, book: PriceBook, bound: float) -> PriceBook:
+def _within_parity(book: SettledBook, bound: float) -> SettledBook:
     """Bisect for a wide band around the uniform price whose prices keep the bound."""
-    narrow, wide = 0.0, float(np.nanmax(np.abs(book.prices["price"] / book.prices["uniform_price"] - 1)))
-    best = _priced(request, parity_band=0.0)
+    narrow, wide = 0.0, _widest(book)
+    best = _settled(book.request, parity_band=0.0)
     for _ in range(PARITY_BISECTIONS):
         middle = (narrow + wide) / 2
-        trial = _priced(request, parity_band=middle)
-        if _gap(request, trial) <= bound:
+        trial = _settled(book.request, parity_band=middle)
+        if _gap(trial) <= bound:
             narrow, best = middle, trial
         else:
             wide = middle
     return best
 
 
-def _gap(request: BookRequest, book: PriceBook) -> float:
-    assert request.group is not None  # noqa: S101
-    return price_parity(book.prices, request.decisions["user_id"], request.group).gap
+def _widest(book: SettledBook) -> float:
+    """How far, as a share, a personal price is from the uniform price at most."""
+    widest = 0.0
+    for rows in book.blocks():
+        prices = book.prices(rows)
+        widest = max(widest, float(np.abs(prices["price"] / prices["uniform_price"] - 1).max()))
+    return widest
 
 
-def _priced(request: BookRequest, parity_band: float | None) -> PriceBook:
+def _gap(book: SettledBook) -> float:
+    tally = ParityTally()
+    for rows in book.blocks():
+        part = book.request.take(rows)
+        assert part.group is not None  # noqa: S101
+        tally.add(book.prices(rows), part.decisions["user_id"], part.group)
+    return tally.report().gap
+
+
+def _settled(request: BookRequest, parity_band: float | None) -> SettledBook:
     market = _Market.read(request, parity_band)
     response = PriceResponse(market.relaxed, market.admissible, market.rows.personal.interval.grid.spacing)
     solution = solve(market.portfolio(), response, market.pool_ids)
     bids = dict(zip(market.pool_ids, solution.multipliers.tolist(), strict=False))
     discount, volume, revenue = solution.multipliers[len(market.pool_ids) :].tolist()
     terms = BookTerms(bids, volume, revenue, discount, parity_band)
-    prices = price_decisions(
-        request.decisions,
-        request.curve,
-        request.uniform_curve,
-        request.policy,
-        request.currency,
-        live_price=request.live_price,
-        live_uniform_price=request.live_uniform_price,
-        live_propensity=request.live_propensity,
-        exploration_period=request.exploration_period,
-        terms=terms,
-    )
-    prices = _withdrawn(prices, market.withdrawn)
-    return PriceBook(prices, terms, _certificate(prices, solution))
+    return SettledBook(request, terms, solution, market.withdrawn)
 
 
 @dataclass(frozen=True)
@@ -207,16 +254,3 @@ def _withdrawn(prices: pd.DataFrame, withdrawn: NDArray[np.object_]) -> pd.DataF
     prices.loc[is_withdrawn, "refused"] = withdrawn[is_withdrawn]
     prices["reasons"] = prices["reasons"].where(~is_withdrawn, pd.Series([[]] * len(prices), prices.index))
     return prices
-
-
-def _certificate(prices: pd.DataFrame, solution: Solution) -> Certificate:
-    held = Counter(chain.from_iterable(prices["reasons"]))
-    return Certificate(
-        constraints=solution.states,
-        objective=solution.objective,
-        duality_gap=solution.duality_gap,
-        iterations=solution.iterations,
-        binding_rules={rule: held[rule] for rule in RULES if held[rule]},
-        refused=dict(Counter(prices["refused"].dropna())),
-        rounding_bound=solution.rounding_bound,
-    )

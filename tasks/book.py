@@ -1,15 +1,19 @@
 """A price book in the making: its own tables, filled by COPY and invisible to readers until it goes live."""
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import pandas as pd
+import psycopg2.errors
 from psycopg2 import sql as names
 from psycopg2.extensions import connection as Connection
 
 import sql
-from tasks.database import copy_frame, transaction
+from tasks.copying import copy_frames
+from tasks.database import transaction
 
+LOCK_PATIENCE = "50ms"
 PRICE_TABLES = {  # each with the key its rows are found by
     "personal_prices": ("user_id", "product_id"),
     "uniform_prices": ("product_id",),
@@ -26,14 +30,14 @@ class StagedBook:
         """Schema and name of this book's part of personal_prices or uniform_prices."""
         return "pricing", f"{parent}_{self.book_id}"
 
-    def append(self, connection: Connection, parent: str, prices: pd.DataFrame) -> int:
-        """COPY a block of prices into the book; returns the number of rows."""
-        return copy_frame(connection, self.table(parent), prices.assign(book_id=self.book_id))
 
+def stage_book(writing: Connection, description: dict[str, object]) -> StagedBook:
+    """Open a book: its row in pricing.books and its empty tables, which nobody sees before the transaction ends.
 
-def stage_book(url: str, description: dict[str, object]) -> StagedBook:
-    """Open a book: its row in pricing.books and its empty tables."""
-    with transaction(url) as connection, connection.cursor() as cursor:
+    A book that is made in one transaction leaves nothing behind where that fails, and COPY into a table of the same
+    transaction writes each row once and not to the log as well.
+    """
+    with writing.cursor() as cursor:
         cursor.execute(sql.query("stage_book"), description | {"policy": json.dumps(description["policy"])})
         book = StagedBook(cursor.fetchone()[0])  # type: ignore[index]
         for parent in PRICE_TABLES:
@@ -45,25 +49,45 @@ def stage_book(url: str, description: dict[str, object]) -> StagedBook:
     return book
 
 
+def write_prices(writing: Connection, book: StagedBook, parent: str, blocks: Iterable[pd.DataFrame]) -> int:
+    """COPY blocks of prices into a book of this transaction, as they come; returns the number of rows."""
+    return copy_frames(writing, book.table(parent), blocks, freeze=True)
+
+
 def complete_book(connection: Connection, book: StagedBook) -> None:
-    """Give the written tables their keys and the check that lets them attach without being read again."""
+    """Give the written tables their keys, and make them partitions that no reader is pointed to yet.
+
+    They are attached well before the book goes live: a statement that began before would know the new book but not its
+    partition, since attaching, unlike other changes of a table, does not wait for readers. With the check
+    they attach without being read again.
+    """
     with connection.cursor() as cursor:
         for parent, key in PRICE_TABLES.items():
             cursor.execute(
                 names.SQL(
                     "ALTER TABLE {table} ADD PRIMARY KEY (book_id, {key}), ADD CHECK (book_id = {book_id});"
-                    " ANALYZE {table}"
+                    " ANALYZE {table}; ALTER TABLE {parent} ATTACH PARTITION {table} FOR VALUES IN ({book_id})"
                 ).format(
                     table=names.Identifier(*book.table(parent)),
+                    parent=names.Identifier("pricing", parent),
                     key=names.SQL(", ").join(map(names.Identifier, key)),
                     book_id=names.Literal(book.book_id),
                 )
             )
 
 
-def discard_book(url: str, book: StagedBook) -> None:
-    """Drop the prices of a book; its row in pricing.books stays as history."""
-    with transaction(url) as connection, connection.cursor() as cursor:
-        for parent in PRICE_TABLES:
-            cursor.execute(names.SQL("DROP TABLE IF EXISTS {}").format(names.Identifier(*book.table(parent))))
-        cursor.execute("UPDATE pricing.books SET state = 'dropped' WHERE book_id = %s", [book.book_id])
+def discard_book(url: str, book: StagedBook) -> bool:
+    """Drop the prices of a book; its row in pricing.books stays as history.
+
+    Dropping a partition needs a lock that readers would queue behind, so it is not waited for: where somebody reads
+    for longer it returns false, and a later publication tries again.
+    """
+    try:
+        with transaction(url) as connection, connection.cursor() as cursor:
+            cursor.execute(names.SQL("SET LOCAL lock_timeout = {}").format(names.Literal(LOCK_PATIENCE)))
+            for parent in PRICE_TABLES:
+                cursor.execute(names.SQL("DROP TABLE IF EXISTS {}").format(names.Identifier(*book.table(parent))))
+            cursor.execute("UPDATE pricing.books SET state = 'dropped' WHERE book_id = %s", [book.book_id])
+    except psycopg2.errors.LockNotAvailable:
+        return False
+    return True

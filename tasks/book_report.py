@@ -12,11 +12,16 @@ from prefect.artifacts import create_image_artifact, create_markdown_artifact
 
 from tasks.book_plots import book_plots
 from tasks.certify import Certificate
+from tasks.database import database_url, transaction
 from tasks.price import PricedBook
 from tasks.promote import Promotion
+from tasks.registry import describe_version
+from tasks.review_page import price_changes, review_page
+from tasks.settings import Settings
 
 log = logging.getLogger("pricing.report")
 
+BOOK_HEADING = "## Prices against what is live"
 CAPTIONS = {
     "price_response": "How one user's demand and the profit from it answer to the price.",
     "price_distribution": "Personal prices beside the uniform prices of the same products.",
@@ -27,10 +32,16 @@ CAPTIONS = {
 
 @task
 def report_book(priced: PricedBook, promotion: Promotion, certificate: Certificate) -> None:
-    """Attach the book's page and plots to the run of its model (folder book/<number>) and to this flow run."""
+    """Attach the book's page and plots to the run of its model (folder book/<number>) and to this flow run.
+
+    What it changes for users stands in the description of the model's version, where a reviewer reads it.
+    """
     client, run_id = MlflowClient(), promotion.registered.run_id
     folder = f"book/{priced.book.book_id}"
-    page = book_page(priced, promotion, certificate)
+    with transaction(database_url(Settings())) as connection:
+        review = review_page(priced, promotion, certificate, price_changes(connection, priced, promotion))
+    describe_version(promotion.registered.version, BOOK_HEADING, review)
+    page = f"{book_page(priced, promotion, certificate)}\n\n{BOOK_HEADING}\n\n{review}"
     client.log_text(run_id, page, f"{folder}/book.md")
     client.log_dict(run_id, certificate.parity, f"{folder}/parity.json")
     create_markdown_artifact(page, key="book", description=f"Book {priced.book.book_id}")

@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-import numpy as np
 import pandas as pd
 from psycopg2.extensions import connection as Connection
 
@@ -47,17 +46,21 @@ def population(reading: Connection, snapshot: Snapshot, demand: FittedDemand) ->
     return Candidates(terms, demand.curve(decisions, personal=False), live.assign(price=live["uniform_price"]))
 
 
-def personal_candidates(reading: Connection, snapshot: Snapshot, demand: FittedDemand) -> Candidates:
-    """The top products of every active user who consents; features are read a block of users at a time."""
-    blocks = list(_blocks(reading, snapshot, demand))
-    return Candidates(
-        pd.concat([block.terms for block in blocks], ignore_index=True),
-        DemandCurve(
-            np.concatenate([block.curve.sensitivity for block in blocks]),
-            np.concatenate([block.curve.valuation for block in blocks]),
-        ),
-        pd.concat([block.live for block in blocks], ignore_index=True),
-    )
+def personal_candidates(reading: Connection, snapshot: Snapshot, demand: FittedDemand) -> Iterator[Candidates]:
+    """The top products of every active user who consents, a block of users at a time; at least one block, if empty."""
+    users = _choose(reading, snapshot)
+    for first_user in range(0, max(users, 1), USERS_PER_BLOCK):
+        block = {"first_user": first_user, "users": USERS_PER_BLOCK}
+        decisions = _decide(reading, snapshot, demand.encoders, "decide_candidates", **block)
+        yield Candidates(
+            decisions.frame[TERMS], demand.curve(decisions), live_prices(reading, snapshot.dataset, decisions)
+        )
+        log.info("demand of %s of %s users", f"{min(first_user + USERS_PER_BLOCK, users):,}", f"{users:,}")
+
+
+def pair(reading: Connection, snapshot: Snapshot, encoders: Encoders, user_id: str, product_id: str) -> Decisions:
+    """One user and product as a book of this snapshot decided for them."""
+    return _decide(reading, snapshot, encoders, "decide_pair", user_id=user_id, product_id=product_id)
 
 
 def decided_at(snapshot: Snapshot) -> datetime:
@@ -81,19 +84,9 @@ def groups_of_users(reading: Connection, dataset: str, group: str, users: pd.Ser
 
     `group` is protected_group or the name of an attribute, `attr_*`.
     """
-    rows = read_rows(reading, sql.query("groups_of_users"), {"dataset": dataset, "group": group})
+    parameters = {"dataset": dataset, "group": group, "users": users.unique().tolist()}
+    rows = read_rows(reading, sql.query("groups_of_users"), parameters)
     return users.map({row["user_id"]: row["user_group"] for row in rows}).reset_index(drop=True)
-
-
-def _blocks(reading: Connection, snapshot: Snapshot, demand: FittedDemand) -> Iterator[Candidates]:
-    users = _choose(reading, snapshot)
-    for first_user in range(0, max(users, 1), USERS_PER_BLOCK):  # at least one, if empty
-        block = {"first_user": first_user, "users": USERS_PER_BLOCK}
-        decisions = _decide(reading, snapshot, demand.encoders, "decide_candidates", **block)
-        yield Candidates(
-            decisions.frame[TERMS], demand.curve(decisions), live_prices(reading, snapshot.dataset, decisions)
-        )
-        log.info("demand of %s of %s users", f"{min(first_user + USERS_PER_BLOCK, users):,}", f"{users:,}")
 
 
 def _choose(reading: Connection, snapshot: Snapshot) -> int:

@@ -90,7 +90,7 @@ def _guardrail_breaches(connection: Connection, book: StagedBook, promotion: Pro
     rails = promotion.policy.guardrails
     checked = ("minimum_margin", "maximum_markup", "maximum_discount", "maximum_step", "above_uniform")
     limits = {name: getattr(rails, name) for name in checked}
-    query = _of_book(connection, "guardrail_breaches", book)
+    query = of_book(connection, "guardrail_breaches", book)
     (counts,) = read_rows(connection, query, limits | {"dataset": promotion.snapshot.dataset})
     return counts
 
@@ -108,11 +108,11 @@ def _suite_results(connection: Connection, book: StagedBook) -> dict[str, int]:
 
 
 def _binding_reasons(connection: Connection, book: StagedBook) -> dict[str, int]:
-    counts = read_rows(connection, _of_book(connection, "binding_reasons", book))
+    counts = read_rows(connection, of_book(connection, "binding_reasons", book))
     return {row["reason"]: row["prices"] for row in counts}
 
 
-def _of_book(connection: Connection, query: str, book: StagedBook) -> str:
-    """A named query with {personal} and {uniform} replaced by the staged tables."""
+def of_book(connection: Connection, query: str, book: StagedBook) -> str:
+    """The text of a named query with {personal} and {uniform} replaced by the staged tables."""
     tables = {parent.removesuffix("_prices"): names.Identifier(*book.table(parent)) for parent in PRICE_TABLES}
     return names.SQL(sql.query(query)).format(**tables).as_string(connection)

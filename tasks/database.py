@@ -1,7 +1,7 @@
-"""The platform's database: connections, migrations, and COPY."""
+"""The platform's database: connections, migrations, and what a query returns."""
 
 import io
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -9,14 +9,12 @@ import pandas as pd
 import psycopg2
 import pyarrow as pa
 import pyarrow.csv
-from psycopg2 import sql as names
 from psycopg2.extensions import connection as Connection
 from psycopg2.extras import RealDictCursor
 from sqlalchemy.engine import make_url
 
 import sql
 from models.errors import PricingError
-from tasks.arrow import arrow_array
 from tasks.postgres import ensure_running
 from tasks.settings import Settings
 
@@ -86,25 +84,6 @@ def migrate(url: str) -> list[str]:
         for _, text in sql.functions():
             cursor.execute(text)
     return [name for name, _ in missing]
-
-
-def copy_frame(connection: Connection, table: Sequence[str], frame: pd.DataFrame) -> int:
-    """Append a frame to schema.table by COPY, columns matched by name; returns the number of rows.
-
-    Null is an unquoted empty field, so that an empty text stays an empty text.
-    """
-    if frame.empty:
-        return 0
-    arrow = pa.table({name: arrow_array(frame[name]) for name in frame.columns})
-    buffer = io.BytesIO()
-    pyarrow.csv.write_csv(arrow, buffer, pyarrow.csv.WriteOptions(include_header=False))
-    buffer.seek(0)
-    statement = names.SQL("COPY {} ({}) FROM STDIN (FORMAT csv)").format(
-        names.Identifier(*table), names.SQL(", ").join(map(names.Identifier, frame.columns))
-    )
-    with connection.cursor() as cursor:
-        cursor.copy_expert(statement, buffer)
-    return len(frame)
 
 
 def read_frame(connection: Connection, text: str, parameters: Mapping[str, object] | None = None) -> pd.DataFrame:

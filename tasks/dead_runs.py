@@ -4,7 +4,7 @@ import json
 import urllib.request
 from typing import Any
 
-UNFINISHED = ("PENDING", "RUNNING", "CANCELLING")
+UNFINISHED = ("PENDING", "RUNNING", "PAUSED", "CANCELLING")  # a paused run waits in its own process
 
 
 def close_dead_runs(api: str, pool: str) -> int:

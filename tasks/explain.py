@@ -16,9 +16,9 @@ from models.explanation import PricedUnder, PriceReasons, price_reasons
 from models.policy import PricingPolicy
 from models.pricing import explain, price_decisions
 from models.shadow_prices import BookTerms
-from tasks.candidates import ACTIVE_DAYS, PRODUCTS_PER_USER, decided_at, exploration_period, remaining_stock
+from tasks.candidates import ACTIVE_DAYS, PRODUCTS_PER_USER, decided_at, exploration_period, pair, remaining_stock
 from tasks.database import database_url, read_rows, transaction
-from tasks.features import live_prices, read_decisions
+from tasks.features import live_prices
 from tasks.quote import Quote
 from tasks.registry import version_of
 from tasks.settings import Settings
@@ -87,13 +87,8 @@ class _Repriced:
         snapshot = Snapshot(
             **{name: book[name] for name in ("snapshot_id", "dataset", "currency", "row_counts", "as_of")}
         )
-        moment = {"dataset": snapshot.dataset, "decided_at": decided_at(snapshot)}
-        with connection.cursor() as cursor:
-            cursor.execute(sql.query("decisions_empty"))
-            cursor.execute(sql.query("selling_pools"), moment)
-            cursor.execute(sql.query("decide_pair"), moment | {"user_id": user_id, "product_id": product_id})
         demand = version_of(str(book["model_version"])).demand()
-        decision = read_decisions(connection, snapshot.dataset, demand.encoders)
+        decision = pair(connection, snapshot, demand.encoders, user_id, product_id)
         # Book 0 never was: where none was live, nothing counts from what is live now.
         live = live_prices(connection, snapshot.dataset, decision, book["book_before"] or 0)
         remaining = remaining_stock(connection, snapshot.dataset, decided_at(snapshot))

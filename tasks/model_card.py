@@ -3,6 +3,7 @@
 import pandas as pd
 
 from models.evaluation import Evaluation
+from tasks.evaluate import evidence_line
 from tasks.fit import TrainedDemand
 from tasks.snapshots import Snapshot
 
@@ -40,6 +41,11 @@ def model_card(trained: TrainedDemand, evaluation: Evaluation, snapshot: Snapsho
             f"- {_identification(trained)}",
             f"- {_recalibration(trained)}",
             "",
+            "## What its prices would have earned",
+            "",
+            f"- {evidence_line(evaluation.figures)}",
+            *_checks(evaluation.figures),
+            "",
             "## Limits",
             "",
             "- A logged price that moved with demand nobody recorded biases the response; only randomised offers "
@@ -48,6 +54,18 @@ def model_card(trained: TrainedDemand, evaluation: Evaluation, snapshot: Snapsho
             f"- Plots and tables: run `{run_id}`, folders plots and evaluation.",
         ]
     )
+
+
+def _checks(figures: dict[str, float]) -> list[str]:
+    sample = f"of {figures['priced_sample']:,.0f} held-out offers priced again"
+    parity = f"mean prices of groups differ by {figures['parity_gap']:.2%}"
+    lines = [
+        f"- {sample}, {figures['guardrail_violations']:.0f} break a guardrail and "
+        f"{figures['protected_group_changes']:.0f} change with the protected group; {parity}"
+    ]
+    if "latency_ratio" in figures:
+        lines.append(f"- {figures['latency_ratio']:.2f} × the champion's time for the same decisions")
+    return lines
 
 
 def _part(name: str, frame: pd.DataFrame) -> str:

@@ -5,6 +5,7 @@ import logging
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from itertools import chain
 from time import perf_counter
 from typing import Any
 
@@ -12,13 +13,16 @@ import pandas as pd
 from prefect import task
 from psycopg2.extensions import connection as Connection
 
+import sql
+from models.book_request import BookRequest
 from models.certificate import Certificate
 from models.errors import PricingError
-from models.fairness import price_parity
 from models.frontier import BookSample
-from models.price_book import BookRequest, PriceBook, price_book
+from models.policy import PricingPolicy
+from models.price_book import SettledBook, settle_book
 from models.pricing import price_decisions
-from tasks.book import StagedBook, complete_book, stage_book
+from models.shadow_prices import BookTerms
+from tasks.book import StagedBook, complete_book, stage_book, write_prices
 from tasks.candidates import (
     Candidates,
     decided_at,
@@ -28,19 +32,17 @@ from tasks.candidates import (
     population,
     remaining_stock,
 )
-from tasks.database import database_url, transaction
+from tasks.database import database_url, read_rows, transaction
+from tasks.price_stream import PriceStream, as_rows
 from tasks.promote import Promotion
 from tasks.settings import Settings
 
 log = logging.getLogger("pricing.price")
 
-ROWS_PER_BLOCK = 100_000
-SAMPLE_ROWS = 10_000  # of personal prices, for the book's plots
-PERSONAL_COLUMNS = [
-    "user_id", "product_id", "price", "lower", "upper", "purchase_probability", "elasticity", "reasons",
-    "randomised", "propensity",
+UNIFORM_COLUMNS = [
+    "product_id", "price", "lower", "upper", "list_price", "reasons", "sensitivity", "valuation", "live_price",
+    "unit_cost", "floor", "ceiling", "pool_id",
 ]  # fmt: skip
-UNIFORM_COLUMNS = ["product_id", "price", "lower", "upper", "list_price", "reasons"]
 
 
 class NothingToPriceError(PricingError):
@@ -66,80 +68,84 @@ class PricedBook:
 
 @task
 def price(promotion: Promotion) -> PricedBook:
-    """Price the current snapshot under a promoted model and its policy, all decisions together.
+    """Price the current snapshot under a promoted model and its policy, from features to staged rows block by block.
+
+    Only where limits tie the rows together are all of them held at once, as arrays of numbers; their prices are
+    written out by blocks there too.
 
     Raises:
         NothingToPriceError: not one product has an admissible price.
     """
     started = perf_counter()
     url = database_url(Settings())
-    demand, snapshot = promotion.demand(), promotion.snapshot
-    with transaction(url) as reading:
-        products = population(reading, snapshot, demand)
-        candidates = personal_candidates(reading, snapshot, demand)
-        group = promotion.policy.fairness.group
-        groups = groups_of_users(reading, snapshot.dataset, group, candidates.terms["user_id"])
-        request = _request(reading, promotion, candidates, products, groups)
-    book = price_book(request)
-    uniform = _uniform_prices(promotion, products, book)
-    personal = book.prices.join(candidates.terms[["user_id", "product_id"]])
-    refused = Counter[str](personal["refused"].dropna()) + Counter[str](uniform["refused"].dropna())
-    if uniform["refused"].notna().all():
-        raise NothingToPriceError(f"no product of {snapshot.dataset} can be priced: {dict(refused)}")
-
-    staged = stage_book(url, promotion.book_description() | {"terms": json.dumps(asdict(book.terms))})
-    with transaction(url) as writing:
-        uniform_rows = _write(writing, staged, "uniform_prices", uniform, UNIFORM_COLUMNS)
-        personal_rows = _write(writing, staged, "personal_prices", personal, PERSONAL_COLUMNS)
+    with transaction(url) as reading, transaction(url) as writing:
+        reading.set_session(isolation_level="REPEATABLE READ")  # every step counts from one and the same live book
+        live = read_rows(reading, sql.query("live_book"))
+        demand = promotion.demand()
+        products = population(reading, promotion.snapshot, demand)
+        books = _settled(promotion, _requests(reading, promotion, products, demand))
+        first = next(books)
+        uniform = _uniform_prices(promotion, products, first.terms)
+        terms = {"terms": json.dumps(asdict(first.terms)), "priced_against": live[0]["book_id"] if live else None}
+        staged = stage_book(writing, promotion.book_description() | terms)
+        stream = PriceStream(chain([first], books), seed=staged.book_id)
+        personal_rows = write_prices(writing, staged, "personal_prices", stream.rows(staged))
+        uniform_rows = write_prices(writing, staged, "uniform_prices", [as_rows(uniform, UNIFORM_COLUMNS, staged)])
         complete_book(writing, staged)
     log.info(
         "book %d: %s personal and %s uniform prices in %.1f s",
         staged.book_id, f"{personal_rows:,}", f"{uniform_rows:,}", perf_counter() - started,
     )  # fmt: skip
-    parity = price_parity(book.prices, candidates.terms["user_id"], groups).to_dict()
-    sample = BookSample.draw(request, book, SAMPLE_ROWS, seed=staged.book_id)
-    return PricedBook(staged, personal_rows, uniform_rows, dict(refused), book.certificate, parity, sample)
-
-
-def _request(
-    reading: Connection, promotion: Promotion, candidates: Candidates, products: Candidates, groups: pd.Series
-) -> BookRequest:
-    snapshot = promotion.snapshot
-    product_rows = pd.Index(products.terms["product_id"]).get_indexer(pd.Index(candidates.terms["product_id"]))
-    return BookRequest(
-        decisions=candidates.terms,
-        curve=candidates.curve,
-        uniform_curve=products.curve.take(product_rows),  # the very curve that sets the product's uniform price
-        policy=promotion.policy,
-        currency=snapshot.currency,
-        live_price=candidates.live["price"],
-        live_uniform_price=candidates.live["uniform_price"],
-        live_propensity=candidates.live["propensity"],
-        exploration_period=exploration_period(snapshot),
-        remaining=remaining_stock(reading, snapshot.dataset, decided_at(snapshot)),
-        group=groups,
+    refused = stream.refused + Counter[str](uniform["refused"].dropna())
+    return PricedBook(
+        staged, personal_rows, uniform_rows, dict(refused), stream.certificate(), stream.parity(), stream.sample()
     )
 
 
-def _uniform_prices(promotion: Promotion, products: Candidates, book: PriceBook) -> pd.DataFrame:
-    # Held to itself a price is not above uniform, and should not say that this rule holds it.
-    rails = promotion.policy.guardrails.model_copy(update={"above_uniform": True})
-    policy = promotion.policy.model_copy(update={"guardrails": rails})
+def uniform_policy(policy: PricingPolicy) -> PricingPolicy:
+    """The policy of a product's uniform price: held to itself it is not above uniform, and should not say so."""
+    return policy.model_copy(update={"guardrails": policy.guardrails.model_copy(update={"above_uniform": True})})
+
+
+def _requests(reading: Connection, promotion: Promotion, products: Candidates, demand: Any) -> Iterator[BookRequest]:
+    snapshot, group = promotion.snapshot, promotion.policy.fairness.group
+    remaining = remaining_stock(reading, snapshot.dataset, decided_at(snapshot))
+    numbers = pd.Index(products.terms["product_id"])
+    for candidates in personal_candidates(reading, snapshot, demand):
+        product_rows = numbers.get_indexer(pd.Index(candidates.terms["product_id"]))
+        yield BookRequest(
+            decisions=candidates.terms,
+            curve=candidates.curve,
+            uniform_curve=products.curve.take(product_rows),  # the very curve that sets the product's uniform price
+            policy=promotion.policy,
+            currency=snapshot.currency,
+            live_price=candidates.live["price"],
+            live_uniform_price=candidates.live["uniform_price"],
+            live_propensity=candidates.live["propensity"],
+            exploration_period=exploration_period(snapshot),
+            remaining=remaining,
+            group=groups_of_users(reading, snapshot.dataset, group, candidates.terms["user_id"]),
+        )
+
+
+def _settled(promotion: Promotion, requests: Iterator[BookRequest]) -> Iterator[SettledBook]:
+    """One book of all requests where stock or a limit ties them together, else one of each, as they come."""
+    first = next(requests)
+    if promotion.policy.binds_whole_book or first.remaining:
+        yield settle_book(BookRequest.joined([first, *requests]))
+    else:
+        for request in chain([first], requests):
+            yield settle_book(request)
+
+
+def _uniform_prices(promotion: Promotion, products: Candidates, terms: BookTerms) -> pd.DataFrame:
     prices = price_decisions(
-        products.terms, products.curve, products.curve, policy, promotion.snapshot.currency,
-        live_price=products.live["price"], live_uniform_price=products.live["uniform_price"], terms=book.terms,
+        products.terms, products.curve, products.curve, uniform_policy(promotion.policy), promotion.snapshot.currency,
+        live_price=products.live["price"], live_uniform_price=products.live["uniform_price"], terms=terms,
     )  # fmt: skip
-    return prices.join(products.terms[["product_id", "list_price"]])
-
-
-def _write(writing: Connection, book: StagedBook, table: str, prices: pd.DataFrame, columns: list[str]) -> int:
-    """COPY the rows that have a price; returns how many."""
-    kept = prices.loc[prices["refused"].isna(), columns]
-    return sum(book.append(writing, table, block) for block in _as_text(kept))
-
-
-def _as_text(prices: pd.DataFrame) -> Iterator[pd.DataFrame]:
-    """Blocks with the reasons as Postgres writes an array."""
-    for start in range(0, len(prices), ROWS_PER_BLOCK):
-        block = prices.iloc[start : start + ROWS_PER_BLOCK]
-        yield block.assign(reasons=["{" + ",".join(reasons) + "}" for reasons in block["reasons"]])
+    if prices["refused"].notna().all():
+        refused = prices["refused"].value_counts().to_dict()
+        raise NothingToPriceError(f"no product of {promotion.snapshot.dataset} can be priced: {refused}")
+    given = products.terms[["product_id", "list_price", "unit_cost", "floor", "ceiling", "pool_id"]]
+    curve, live = products.curve, products.live["uniform_price"].to_numpy()
+    return prices.join(given).assign(sensitivity=curve.sensitivity, valuation=curve.valuation, live_price=live)

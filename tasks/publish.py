@@ -4,26 +4,32 @@ import json
 import logging
 from dataclasses import asdict, dataclass
 from datetime import timedelta
+from typing import Any
 
 import psycopg2.errors
+from mlflow.exceptions import MlflowException
 from prefect import task
-from psycopg2 import sql as names
 from psycopg2.extensions import connection as Connection
+from sqlalchemy.exc import OperationalError
 
 import sql
 from models.errors import PricingError
-from tasks.book import PRICE_TABLES, StagedBook, discard_book
+from tasks.book import StagedBook, discard_book
 from tasks.certify import Certificate
 from tasks.database import database_url, read_rows, transaction
 from tasks.price import PricedBook
 from tasks.promote import Promotion
-from tasks.registry import CHAMPION, VersionNotFoundError, set_alias, version_of
+from tasks.registry import CHAMPION, PREVIOUS, VersionNotFoundError, set_alias, version_of
 from tasks.settings import Settings
 
 log = logging.getLogger("pricing.publish")
 
 BOOK_LIFETIME = timedelta(days=7)  # an older book's personal prices are no longer quoted
 BOOKS_KEPT = 10  # for rollback, beside the live one and the one before it
+
+
+class PublicationError(PricingError):
+    """A book cannot go live as things stand now; the live book stays."""
 
 
 class RollbackError(PricingError):
@@ -40,11 +46,19 @@ class LiveBook:
 
 @task
 def publish(priced: PricedBook, certificate: Certificate) -> LiveBook:
-    """Make a certified book live: partitions, pointer and ledger in one transaction, then the champion alias."""
+    """Make a certified book live: content hash, pointer and ledger in one transaction, then the champion alias.
+
+    Raises:
+        PublicationError: another book went live since this one was priced, or its approval is missing.
+    """
     url = database_url(Settings())
-    with transaction(url) as connection:
-        _attach(connection, priced, certificate)
-        live = _make_live(connection, priced.book.book_id, "publish")
+    try:
+        with transaction(url) as connection:
+            _record(connection, priced, certificate)
+            live = _make_live(connection, priced.book.book_id, "publish")
+    except psycopg2.errors.ObjectNotInPrerequisiteState as error:
+        discard_book(url, priced.book)
+        raise PublicationError(f"nothing was published: {error.diag.message_primary}") from error
     align_champion(live)
     log.info("book %d is live, from model version %d", live.book_id, live.model_version)
     _drop_old_books(url)
@@ -68,6 +82,16 @@ def roll_back(book_id: int | None) -> LiveBook:
     align_champion(live)
     log.info("book %d is live again, from model version %d", live.book_id, live.model_version)
     return live
+
+
+def book_facts(priced: PricedBook, certificate: Certificate) -> dict[str, Any]:
+    """What pricing.books keeps of a book that is whole and certified."""
+    return {
+        "book_id": priced.book.book_id,
+        "personal_rows": priced.personal_rows,
+        "uniform_rows": priced.uniform_rows,
+        "certificate": json.dumps(asdict(certificate)),
+    }
 
 
 def live_book(url: str) -> LiveBook | None:
@@ -98,13 +122,29 @@ def already_live(promotion: Promotion) -> LiveBook | None:
     return live
 
 
-def align_champion(live: LiveBook) -> None:
-    """Point MLflow's champion alias at the live book's model.
+@task
+def repair_champion() -> None:
+    """Point the registry's champion at the live book's model, where a run that died left another there."""
+    if (live := live_book(database_url(Settings()))) is not None:
+        align_champion(live)
 
-    The database decides what is live; where a run died between its commit and the alias, this mends it.
+
+def align_champion(live: LiveBook) -> None:
+    """Point MLflow's champion alias at the live book's model, and `previous` at the one it replaces.
+
+    The database decides what is live, and it is live by now: where MLflow is away the next flow repairs the alias.
     """
-    if _champion_version() != live.model_version:
-        set_alias(CHAMPION, live.model_version)
+    try:
+        before = _champion_version()
+        if before != live.model_version:
+            set_alias(CHAMPION, live.model_version)
+            if before is not None:
+                set_alias(PREVIOUS, before)
+            log.info("the registry's champion is now version %d", live.model_version)
+    except (MlflowException, OperationalError) as error:
+        log.warning(
+            "MLflow cannot be told that version %d is champion; the next run will: %s", live.model_version, error
+        )
 
 
 def _champion_version() -> int | None:
@@ -114,27 +154,10 @@ def _champion_version() -> int | None:
         return None
 
 
-def _attach(connection: Connection, priced: PricedBook, certificate: Certificate) -> None:
-    book = priced.book
+def _record(connection: Connection, priced: PricedBook, certificate: Certificate) -> None:
+    """Write down what the book holds and who let it go live."""
     with connection.cursor() as cursor:
-        for parent in PRICE_TABLES:
-            cursor.execute(
-                names.SQL("ALTER TABLE {} ATTACH PARTITION {} FOR VALUES IN ({})").format(
-                    names.Identifier("pricing", parent),
-                    names.Identifier(*book.table(parent)),
-                    names.Literal(book.book_id),
-                )
-            )
-        cursor.execute(
-            sql.query("publish_book"),
-            {
-                "book_id": book.book_id,
-                "lifetime": BOOK_LIFETIME,
-                "personal_rows": priced.personal_rows,
-                "uniform_rows": priced.uniform_rows,
-                "certificate": json.dumps(asdict(certificate)),
-            },
-        )
+        cursor.execute(sql.query("publish_book"), book_facts(priced, certificate) | {"lifetime": BOOK_LIFETIME})
 
 
 def _make_live(connection: Connection, book_id: int, action: str) -> LiveBook:
@@ -161,5 +184,5 @@ def _drop_old_books(url: str) -> None:
     with transaction(url) as connection:
         old = read_rows(connection, sql.query("books_to_drop"), {"kept": BOOKS_KEPT})
     for book in old:
-        discard_book(url, StagedBook(book["book_id"]))
-        log.info("dropped the prices of book %d; its history stays", book["book_id"])
+        if discard_book(url, StagedBook(book["book_id"])):
+            log.info("dropped the prices of book %d; its history stays", book["book_id"])

@@ -15,6 +15,7 @@ from mlflow.types import ColSpec, DataType, Schema
 from prefect import task
 
 from models.evaluation import Evaluation
+from tasks.database import database_url, transaction
 from tasks.fit import Recipe, TrainedDemand
 from tasks.model_card import model_card
 from tasks.model_store import save_demand, save_policy
@@ -29,6 +30,7 @@ from tasks.registry import (
     version_of,
     version_trained_from,
 )
+from tasks.settings import Settings
 from tasks.snapshots import Snapshot
 
 log = logging.getLogger("pricing.register")
@@ -89,6 +91,8 @@ def register(
     tags = {"dataset": snapshot.dataset, "snapshot_id": snapshot.snapshot_id}
     for key, value in (tags | {"inputs_hash": recipe.inputs_hash(snapshot)}).items():
         client.set_model_version_tag(MODEL_NAME, str(number), key, value)
+    with transaction(database_url(Settings())) as connection, connection.cursor() as cursor:
+        cursor.execute("SELECT pricing.record_training(%s, %s)", [run.info.run_id, number])
     set_alias(CHALLENGER, number)
     log.info("registered as version %d of model %s, alias %s", number, MODEL_NAME, CHALLENGER)
     return version_of(str(number))

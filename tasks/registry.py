@@ -15,7 +15,9 @@ from models.policy import PricingPolicy
 from tasks.model_store import load_demand, load_policy
 
 MODEL_NAME = "demand"
-CHALLENGER, CHAMPION = "challenger", "champion"
+CHALLENGER, CHAMPION, PREVIOUS = "challenger", "champion", "previous"
+LONGEST_DESCRIPTION = 5000  # characters, of MLflow's column
+CUT_SHORT = "\nThe rest is in the artifacts of the run.\n"
 
 
 class VersionNotFoundError(PricingError):
@@ -68,6 +70,15 @@ def version_of(alias_or_number: str) -> RegisteredDemand:
         ) from error
 
 
+def champion_of(dataset: str) -> RegisteredDemand | None:
+    """The champion, where there is one and it was trained on this dataset."""
+    try:
+        champion = version_of(CHAMPION)
+    except VersionNotFoundError:
+        return None
+    return champion if champion.dataset == dataset else None
+
+
 def version_trained_from(inputs_hash: str) -> RegisteredDemand | None:
     """The newest version made from exactly these inputs, if any."""
     found = MlflowClient().search_model_versions(f"name = '{MODEL_NAME}' and tags.inputs_hash = '{inputs_hash}'")
@@ -94,6 +105,22 @@ def tag_version(version: int, tags: dict[str, str]) -> None:
     """Write tags a reviewer sees on the version's page."""
     for key, value in tags.items():
         MlflowClient().set_model_version_tag(MODEL_NAME, str(version), key, value)
+
+
+def describe_version(version: int, heading: str, text: str) -> None:
+    """Write the last section of a version's description, in place of the one that is there under this heading."""
+    description = MlflowClient().get_model_version(MODEL_NAME, str(version)).description or ""
+    before = description.partition(heading)[0].rstrip()
+    whole = f"{before}\n\n{heading}\n\n{text}\n".lstrip()
+    MlflowClient().update_model_version(MODEL_NAME, str(version), _shortened(whole))
+
+
+def _shortened(description: str) -> str:
+    """As much of a description as MLflow keeps, in whole lines."""
+    if len(description) <= LONGEST_DESCRIPTION:
+        return description
+    kept = description[: LONGEST_DESCRIPTION - len(CUT_SHORT)]
+    return kept[: kept.rindex("\n") + 1] + CUT_SHORT
 
 
 def _registered(version: ModelVersion) -> RegisteredDemand:

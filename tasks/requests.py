@@ -9,17 +9,19 @@ import pandas as pd
 from psycopg2.extensions import connection as Connection
 
 import sql
+from models.book_request import BookRequest
 from models.decisions import Decisions
 from models.errors import PricingError
 from models.fitted import FittedDemand
 from models.policy import PricingPolicy
-from models.price_book import BookRequest, price_book
+from models.price_book import price_book
 from models.pricing import price_decisions
 from models.shadow_prices import BookTerms
 from tasks.candidates import groups_of_users, remaining_stock
 from tasks.conformity import conform
 from tasks.contract import REQUESTS
-from tasks.database import copy_frame, database_url, read_rows, transaction
+from tasks.copying import copy_frame
+from tasks.database import database_url, read_rows, transaction
 from tasks.features import live_prices, read_decisions
 from tasks.publish import live_book
 from tasks.registry import version_of

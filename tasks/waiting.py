@@ -10,7 +10,8 @@ from psycopg2.extensions import connection as Connection
 
 import sql
 from tasks.contract import ContractError, Table, shown_rows
-from tasks.database import copy_frame, read_arrow
+from tasks.copying import copy_frame
+from tasks.database import read_arrow
 
 BLOCK_PAGES = 4096  # of 8 kB: some 250,000 rows of the contract's tables
 MAINTENANCE = "SET LOCAL work_mem = '128MB'"

@@ -6,27 +6,41 @@ LANGUAGE sql STABLE SET TimeZone = 'UTC' SET DateStyle = 'ISO' SET search_path =
                           entry.action, entry.book_id, entry.details)::text, 'UTF8')), 'hex')
 $$;
 
+-- What the ledger says of a book: enough to show later that neither its prices nor what made them was changed.
+CREATE OR REPLACE FUNCTION pricing.ledger_details(book pricing.books) RETURNS jsonb
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog AS $$
+    SELECT jsonb_build_object(
+        'content_hash', book.content_hash, 'policy', book.policy, 'terms', book.terms, 'currency', book.currency,
+        'model_name', book.model_name, 'model_version', book.model_version, 'run_id', book.run_id,
+        'snapshot_id', book.snapshot_id, 'certificate', book.certificate, 'approver', book.approver)
+$$;
+
 -- Make a book the live one and record it: the whole of going live and of going back. The caller's
 -- transaction decides whether both happened or neither.
 CREATE OR REPLACE FUNCTION pricing.make_live(chosen_book_id bigint, chosen_action text) RETURNS void
-LANGUAGE plpgsql SET search_path = pg_catalog AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
 DECLARE
     replaced_book_id bigint;
+    chosen pricing.books;
     last pricing.ledger;
     entry pricing.ledger;
 BEGIN
     LOCK TABLE pricing.live, pricing.ledger IN EXCLUSIVE MODE;  -- one book at a time; readers are not held up
     SELECT live.book_id INTO replaced_book_id FROM pricing.live;
+    SELECT * INTO chosen FROM pricing.books WHERE book_id = chosen_book_id AND state = 'published' FOR UPDATE;
     IF replaced_book_id = chosen_book_id THEN
         RAISE EXCEPTION 'book % is live already', chosen_book_id USING ERRCODE = 'invalid_parameter_value';
-    END IF;
-    IF NOT EXISTS (SELECT FROM pricing.books WHERE book_id = chosen_book_id AND state = 'published') THEN
+    ELSIF chosen.book_id IS NULL THEN
         RAISE EXCEPTION 'book % has no published prices; see pricing.price_books', chosen_book_id
             USING ERRCODE = 'invalid_parameter_value';
+    ELSIF chosen.approver IS NULL THEN
+        RAISE EXCEPTION 'book % is not approved: `pricing approve %`', chosen_book_id, chosen.model_version
+            USING ERRCODE = 'object_not_in_prerequisite_state';
+    ELSIF chosen_action = 'publish' AND chosen.priced_against IS DISTINCT FROM replaced_book_id THEN
+        RAISE EXCEPTION 'book % was priced when % was live, and % is live now: deploy again', chosen_book_id,
+            coalesce('book ' || chosen.priced_against, 'none'), coalesce('book ' || replaced_book_id, 'none')
+            USING ERRCODE = 'object_not_in_prerequisite_state';
     END IF;
-    INSERT INTO pricing.live (book_id, previous_book_id) VALUES (chosen_book_id, replaced_book_id)
-    ON CONFLICT (singleton) DO UPDATE
-        SET book_id = excluded.book_id, previous_book_id = excluded.previous_book_id;
 
     SELECT * INTO last FROM pricing.ledger ORDER BY entry_id DESC LIMIT 1;
     entry.entry_id := coalesce(last.entry_id, 0) + 1;
@@ -34,33 +48,46 @@ BEGIN
     entry.actor := session_user;
     entry.action := chosen_action;
     entry.book_id := chosen_book_id;
-    SELECT jsonb_build_object(
-               'replaced_book_id', replaced_book_id, 'content_hash', content_hash, 'policy', policy,
-               'model_name', model_name, 'model_version', model_version, 'snapshot_id', snapshot_id,
-               'certificate', certificate, 'approver', approver)
-        INTO entry.details FROM pricing.books WHERE book_id = chosen_book_id;
+    entry.details := pricing.ledger_details(chosen) || jsonb_build_object('replaced_book_id', replaced_book_id);
     entry.previous_hash := coalesce(last.hash, 'genesis');
     entry.hash := pricing.ledger_hash(entry);
     INSERT INTO pricing.ledger SELECT (entry).*;
+    INSERT INTO pricing.live (book_id, previous_book_id, ledger_hash)
+    VALUES (chosen_book_id, replaced_book_id, entry.hash)
+    ON CONFLICT (singleton) DO UPDATE SET book_id = excluded.book_id,
+        previous_book_id = excluded.previous_book_id, ledger_hash = excluded.ledger_hash;
 END $$;
 
--- A hash of every price of a book. Rows are hashed user by user and the users' hashes together,
--- so that no step holds the whole book.
+-- A hash of every price of a book, attached or still staged. Rows are hashed user by user and the users' hashes
+-- together, so that no step holds the whole book.
 CREATE OR REPLACE FUNCTION pricing.book_content_hash(hashed_book_id bigint) RETURNS text
-LANGUAGE sql STABLE SET search_path = pg_catalog AS $$
-    WITH user_hashes AS (
-        SELECT user_id, encode(sha256(convert_to(
-                   string_agg(personal::text, E'\n' ORDER BY product_id COLLATE "C"), 'UTF8')), 'hex') AS hash
-        FROM pricing.personal_prices AS personal
-        WHERE book_id = hashed_book_id
-        GROUP BY user_id
-    ),
-    product_hashes AS (
-        SELECT product_id, encode(sha256(convert_to(uniform::text, 'UTF8')), 'hex') AS hash
-        FROM pricing.uniform_prices AS uniform
-        WHERE book_id = hashed_book_id
-    )
-    SELECT encode(sha256(convert_to(concat_ws(E'\n',
-        (SELECT string_agg(hash, E'\n' ORDER BY user_id COLLATE "C") FROM user_hashes),
-        (SELECT string_agg(hash, E'\n' ORDER BY product_id COLLATE "C") FROM product_hashes)), 'UTF8')), 'hex')
-$$;
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog SET TimeZone = 'UTC' SET extra_float_digits = 1 AS $$
+DECLARE content_hash text;
+BEGIN
+    -- Rows from before prices told what they were computed from are hashed as they were then.
+    EXECUTE format($query$
+        WITH user_rows AS (
+            SELECT user_id, product_id, CASE WHEN sensitivity IS NOT NULL THEN personal::text ELSE
+                       ROW(book_id, user_id, product_id, price, lower, upper, purchase_probability, elasticity, reasons,
+                           randomised, propensity)::text END AS content
+            FROM pricing.%I AS personal
+        ),
+        user_hashes AS (
+            SELECT user_id, encode(sha256(convert_to(
+                       string_agg(content, E'\n' ORDER BY product_id COLLATE "C"), 'UTF8')), 'hex') AS hash
+            FROM user_rows
+            GROUP BY user_id
+        ),
+        product_hashes AS (
+            SELECT product_id, encode(sha256(convert_to(CASE WHEN sensitivity IS NOT NULL THEN uniform::text ELSE
+                       ROW(book_id, product_id, price, lower, upper, list_price, reasons)::text END,
+                       'UTF8')), 'hex') AS hash
+            FROM pricing.%I AS uniform
+        )
+        SELECT encode(sha256(convert_to(concat_ws(E'\n',
+            (SELECT string_agg(hash, E'\n' ORDER BY user_id COLLATE "C") FROM user_hashes),
+            (SELECT string_agg(hash, E'\n' ORDER BY product_id COLLATE "C") FROM product_hashes)), 'UTF8')), 'hex')
+        $query$, 'personal_prices_' || hashed_book_id, 'uniform_prices_' || hashed_book_id)
+        INTO content_hash;
+    RETURN content_hash;
+END $$;

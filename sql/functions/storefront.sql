@@ -14,7 +14,7 @@ END $$;
 CREATE OR REPLACE FUNCTION pricing.quote(user_id text, product_id text)
 RETURNS TABLE (price numeric, currency text, uniform_price numeric, list_price numeric, source text,
                reasons text[], disclosure text, expires_at timestamptz, book_id bigint, quote_id uuid)
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog SET extra_float_digits = 1 AS $$
 #variable_conflict use_column
 DECLARE
     book pricing.books;
@@ -76,7 +76,13 @@ BEGIN
         quote_id, clock_timestamp(), quote.user_id, quote.product_id, price, list_price, uniform_price, source, reasons,
         CASE source WHEN 'personal' THEN personal.lower WHEN 'uniform' THEN uniform.lower END,
         CASE source WHEN 'personal' THEN personal.upper WHEN 'uniform' THEN uniform.upper END,
-        coalesce(personal.randomised, false), personal.propensity, book.book_id, book.model_version);
+        coalesce(personal.randomised, false), personal.propensity, book.book_id, book.model_version,
+        CASE WHEN source <> 'list' THEN jsonb_strip_nulls(jsonb_build_object(
+            'unit_cost', uniform.unit_cost, 'floor', uniform.floor, 'ceiling', uniform.ceiling,
+            'pool_id', uniform.pool_id, 'uniform_sensitivity', uniform.sensitivity,
+            'uniform_valuation', uniform.valuation, 'live_uniform_price', uniform.live_price,
+            'sensitivity', personal.sensitivity, 'valuation', personal.valuation,
+            'live_price', personal.live_price, 'live_propensity', personal.live_propensity)) END);
     RETURN NEXT;
 END $$;
 
@@ -135,5 +141,11 @@ BEGIN
     GRANT USAGE, CREATE ON SCHEMA pricing, data, incoming TO pricing_worker;
     GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA pricing, data, incoming TO pricing_worker;
     GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA pricing TO pricing_worker;
-    REVOKE UPDATE, DELETE, TRUNCATE ON pricing.ledger FROM pricing_worker;
+    -- What is live and why, who trained and who approved: only functions write it, and the worker does not approve.
+    REVOKE INSERT, UPDATE, DELETE, TRUNCATE ON pricing.live, pricing.ledger, pricing.trainings, pricing.approvals
+        FROM pricing_worker;
+    REVOKE EXECUTE ON FUNCTION pricing.approve(integer) FROM pricing_worker;
+    GRANT USAGE ON SCHEMA pricing TO pricing_reviewer;
+    GRANT SELECT ON pricing.price_books, pricing.price_lineage, pricing.ledger TO pricing_reviewer;
+    GRANT EXECUTE ON FUNCTION pricing.approve(integer) TO pricing_reviewer;
 END $$;

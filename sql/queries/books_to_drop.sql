@@ -9,4 +9,7 @@
     OFFSET %(kept)s
 )
 UNION ALL
-SELECT book_id FROM pricing.books WHERE state = 'staged' AND staged_at < now() - interval '1 day'
+SELECT book_id
+FROM pricing.books
+WHERE state = 'staged' AND staged_at < now() - interval '1 day'
+   OR state = 'in_review' AND review_until < now() - interval '1 day'

@@ -1,5 +1,5 @@
--- The group each user of the decisions belongs to; read to measure and bound unfairness, and for nothing else.
+-- The group each of these users belongs to; read to measure and bound unfairness, and for nothing else.
 SELECT user_id,
        CASE WHEN %(group)s = 'protected_group' THEN protected_group ELSE attributes ->> %(group)s END AS user_group
 FROM data.users
-WHERE dataset = %(dataset)s
+WHERE dataset = %(dataset)s AND user_id = ANY(%(users)s)

@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from models.fairness import price_parity
+from models.fairness import ParityTally, price_parity
 
 
 def prices_of(ratio, uniform=10.0, demand=0.5) -> pd.DataFrame:
@@ -57,3 +57,18 @@ def test_intervals_hold_the_truth_when_users_repeat():
         covered += group.low <= 0.9 <= group.high
         assert group.users == users
     assert 0.91 <= covered / trials <= 0.985
+
+
+def test_blocks_of_prices_give_the_same_report():
+    rng = np.random.default_rng(1)
+    prices = prices_of(rng.uniform(0.7, 1, 90), uniform=rng.uniform(5, 50, 90), demand=rng.uniform(0.1, 0.9, 90))
+    users, groups = pd.Series([f"u{row // 4}" for row in range(90)]), np.where(np.arange(90) // 4 % 2, "x", "y")
+    tally = ParityTally()
+    for start in range(0, 90, 7):  # which parts some users' rows
+        rows = slice(start, start + 7)
+        tally.add(prices.iloc[rows], users.iloc[rows], groups[rows])
+    whole, apart = price_parity(prices, users, groups), tally.report()
+    for one, other in zip(whole.offered.groups + whole.demand_weighted.groups,
+                          apart.offered.groups + apart.demand_weighted.groups, strict=True):  # fmt: skip
+        assert (one.group, one.users, one.decisions) == (other.group, other.users, other.decisions)
+        assert [one.mean, one.low, one.high] == pytest.approx([other.mean, other.low, other.high], rel=1e-12)

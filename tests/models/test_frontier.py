@@ -1,10 +1,11 @@
 import numpy as np
 import pandas as pd
 
+from models.book_request import BookRequest
 from models.demand_curve import DemandCurve
-from models.frontier import BookSample, profit_satisfaction_frontier
+from models.frontier import BookReservoir, BookSample, profit_satisfaction_frontier
 from models.policy import Exploration, Guardrails, Portfolio, PricingPolicy
-from models.price_book import BookRequest, price_book
+from models.price_book import price_book
 
 
 def sample_of(policy: PricingPolicy, rows: int = 400, drawn: int = 150) -> BookSample:
@@ -59,3 +60,21 @@ def test_a_sample_holds_priced_rows_and_all_that_belongs_to_them():
     number = sample.request.decisions["user_id"].str.removeprefix("u").astype(int)
     assert (np.asarray(sample.request.group) == number % 2).all()
     assert len(sample_of(OPEN, drawn=10_000).prices) == 360
+
+
+def test_a_sample_of_blocks_is_in_order_and_favours_none():
+    kept = np.zeros(40)
+    for seed in range(200):
+        reservoir = BookReservoir(10, seed)
+        whole = sample_of(OPEN, rows=40, drawn=40)
+        refused = whole.prices.assign(refused=[None if row % 4 else "invalid_unit_cost" for row in whole.prices.index])
+        for start in range(0, len(refused), 9):
+            rows = slice(start, start + 9)
+            reservoir.add(whole.request.take(rows), refused.iloc[rows], whole.terms)
+        users = reservoir.sample.request.decisions["user_id"].str[1:].astype(int).to_numpy()
+        assert len(users) == 10 and (np.diff(users) > 0).all()
+        assert reservoir.sample.prices["refused"].isna().all()
+        kept[users] += 1
+    chosen = kept[kept > 0] / 200
+    assert len(chosen) == 27  # the priced ones
+    assert abs(chosen - 10 / 27).max() < 0.15

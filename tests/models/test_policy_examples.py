@@ -4,10 +4,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from models.book_request import BookRequest
 from models.demand_curve import DemandCurve
 from models.policy import PricingPolicy
 from models.presets import PRESETS
-from models.price_book import BookRequest, price_book
+from models.price_book import price_book
 from models.pricing import price_decisions
 
 ROWS = 200

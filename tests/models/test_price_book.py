@@ -2,10 +2,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
+import models.price_book
+from models.book_request import BookRequest
 from models.demand_curve import DemandCurve
 from models.fairness import price_parity
 from models.policy import Exploration, Fairness, Guardrails, PolicyError, Portfolio, PricingPolicy
-from models.price_book import BookRequest, price_book
+from models.price_book import RowTally, price_book, settle_book
 from models.pricing import price_decisions
 
 ROWS = 3_000
@@ -185,3 +187,30 @@ def test_one_user_in_another_group_keeps_every_price_but_for_the_band_of_all():
 def test_a_parity_bound_needs_groups():
     with pytest.raises(PolicyError, match=r"fairness.parity_bound is set"):
         price_book(request_of(PricingPolicy(guardrails=RAILS, fairness=Fairness(parity_bound=0.1))))
+
+
+@pytest.mark.parametrize("bound", [None, 0.01])
+def test_a_book_priced_by_blocks_is_the_same_book(bound, monkeypatch):
+    monkeypatch.setattr(models.price_book, "ROWS_PER_BLOCK", 7)
+    policy = POLICIES["explored"].model_copy(update={"fairness": Fairness(parity_bound=bound)})
+    request = request_of(
+        policy, rows=200, remaining={"a": 15.0, "b": 0.0}, exploration_period="w1",
+        live_price=np.full(200, np.nan), group=np.arange(200) % 2,
+    )  # fmt: skip
+    whole, settled = price_book(request), settle_book(request)
+    blocks = [settled.prices(rows) for rows in settled.blocks()]
+    pd.testing.assert_frame_equal(pd.concat(blocks, ignore_index=True), whole.prices)
+    counted = RowTally()
+    for block in blocks:
+        counted.add(block)
+    assert settled.certificate(counted) == whole.certificate
+    assert whole.certificate.refused["sold_out"] > 0
+
+
+def test_requests_apart_and_joined_are_the_same_rows():
+    request = request_of(POLICIES["plain"], rows=60, live_price=np.full(60, 50.0), group=np.arange(60) % 3)
+    joined = BookRequest.joined([request.take(slice(0, 13)), request.take(np.arange(13, 60))])
+    pd.testing.assert_frame_equal(joined.decisions, request.decisions)
+    np.testing.assert_array_equal(joined.curve.valuation, request.curve.valuation)
+    np.testing.assert_array_equal(joined.group, request.group)
+    assert joined.live_uniform_price is None

@@ -21,9 +21,9 @@ VALUES ('s', 'shop', 'EUR', '{}', now(), '{}');
 """
 BOOK = """
 INSERT INTO pricing.books (inputs_hash, dataset, snapshot_id, model_name, model_version, run_id, policy, currency,
-                           terms, disclosure, state, published_at, expires_at)
+                           terms, disclosure, state, published_at, expires_at, approver, priced_against)
 VALUES ('h', 'shop', 's', 'demand', %(version)s, 'r', '{}', 'EUR', '{}', 'personalised', 'published', now(),
-        now() + %(lifetime)s)
+        now() + %(lifetime)s, 'automatic', (SELECT book_id FROM pricing.live))
 RETURNING book_id
 """
 PRICES = """

@@ -22,13 +22,15 @@ from tasks.book_report import CAPTIONS, book_page
 from tasks.certify import Certificate, UncertifiedBookError, certify
 from tasks.conformity import conform
 from tasks.contract import TABLES
-from tasks.database import copy_frame, migrate, read_frame, transaction
+from tasks.copying import copy_frame
+from tasks.database import migrate, read_frame, transaction
 from tasks.explain import Explanation, explain_quote
 from tasks.price import PricedBook, price
 from tasks.promote import Promotion
 from tasks.publish import publish
 from tasks.quote import Quote, quote
 from tasks.registry import RegisteredDemand
+from tasks.review_page import price_changes, review_page
 from tasks.settings import Settings
 from tasks.snapshots import take_snapshot
 
@@ -276,3 +278,24 @@ def test_nobody_to_price_leaves_a_book_without_plots(shop: Shop) -> None:
     assert priced.personal_rows == 0
     assert book_plots(priced.sample, priced.parity) == {}
     assert "0 personal and 12 uniform" in book_page(priced, promotion, certificate)
+
+
+def test_the_reviewer_s_page_says_what_changes_for_whom(shop: Shop) -> None:
+    first, promotion, certificate = shop.published()
+    with transaction(shop.url) as connection:
+        unchanged = price_changes(connection, first, promotion)
+    assert unchanged[0]["segment"] is None and unchanged[0]["compared"] == first.personal_rows
+    assert unchanged[0]["share_up"] == unchanged[0]["share_down"] == 0  # against itself, live by now
+    priced, promotion = shop.priced(POLICY.model_copy(update={"satisfaction_weight": 0.4}))
+    with transaction(shop.url) as connection:
+        changes = price_changes(connection, priced, promotion)
+    everything, *segments = changes
+    assert everything["prices"] == priced.personal_rows
+    assert {"c0", "c1", "c2", "quoted a personal price now"} == {change["segment"] for change in segments}
+    assert (
+        sum(change["prices"] for change in segments if str(change["segment"]).startswith("c")) == priced.personal_rows
+    )
+    assert everything["share_down"] > 0.5 and -STEP <= everything["mean_fall"] < 0
+    page = review_page(priced, promotion, certificate, changes)
+    assert f"Book {priced.book.book_id}: " in page and "none broken" in page and "no breach" in page
+    assert "| all, against what is quoted now | " in page and "| c1 | " in page

@@ -13,7 +13,8 @@ from tasks import content as content_module
 from tasks.conformity import conform
 from tasks.content import read_content
 from tasks.contract import PRODUCTS
-from tasks.database import copy_frame, database_url, transaction
+from tasks.copying import copy_frame
+from tasks.database import database_url, transaction
 from tasks.features import read_decisions
 
 BOTH = Encoders("words", "pixels")

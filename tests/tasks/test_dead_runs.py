@@ -41,6 +41,6 @@ def test_unfinished_runs_of_this_pool_alone_are_recorded_as_crashed(prefect: HTT
     assert close_dead_runs(f"http://127.0.0.1:{prefect.server_port}/api", "pricing") == 2
     (_, wanted), *closed = FakePrefect.asked
     assert wanted["work_pools"] == {"name": {"any_": ["pricing"]}}
-    assert set(wanted["flow_runs"]["state"]["type"]["any_"]) == {"PENDING", "RUNNING", "CANCELLING"}
+    assert set(wanted["flow_runs"]["state"]["type"]["any_"]) == {"PENDING", "RUNNING", "PAUSED", "CANCELLING"}
     assert [path for path, _ in closed] == [f"/api/flow_runs/{run}/set_state" for run in ("first", "second")]
     assert {body["state"]["type"] for _, body in closed} == {"CRASHED"}

@@ -10,7 +10,8 @@ import sql
 from models.decisions import Decisions
 from tasks.conformity import conform
 from tasks.contract import TABLES
-from tasks.database import copy_frame, migrate, transaction
+from tasks.copying import copy_frame
+from tasks.database import migrate, transaction
 from tasks.features import read_decisions
 
 

@@ -7,7 +7,8 @@ from sqlalchemy.engine import make_url
 
 from tasks.collect import collect
 from tasks.contract import ContractError
-from tasks.database import copy_frame, migrate, transaction
+from tasks.copying import copy_frame
+from tasks.database import migrate, transaction
 from tasks.settings import Settings
 from tasks.sources import SourceError, SourceParameters, open_source
 from tasks.sources.database import DatabaseSource

@@ -10,7 +10,8 @@ from models.marketplace import MarketplaceConfig, simulate
 from models.simulated_domains import Domain
 from tasks.conformity import conform
 from tasks.contract import TABLES
-from tasks.database import copy_frame, migrate, transaction
+from tasks.copying import copy_frame
+from tasks.database import migrate, transaction
 from tasks.features import read_decisions
 from tasks.sources.marketplace import SimulatedMarketplace
 

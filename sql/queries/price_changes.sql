@@ -1,0 +1,29 @@
+-- How the personal prices of a staged book differ from what the same users are quoted for the same products now:
+-- over all of them (segment null), by product category, and by whether the user has a personal price already.
+WITH compared AS (
+    SELECT coalesce(products.category, 'no category') AS category,
+           CASE WHEN live_uniform.price IS NULL THEN 'nothing quoted yet'
+                WHEN live_personal.price IS NULL THEN 'quoted the uniform price now'
+                ELSE 'quoted a personal price now' END AS quoted,
+           staged.price::double precision
+               / nullif(coalesce(live_personal.price, live_uniform.price)::double precision, 0) - 1 AS change
+    FROM {personal} AS staged
+    JOIN data.products ON products.dataset = %(dataset)s AND products.product_id = staged.product_id
+    LEFT JOIN (
+        SELECT book_id FROM pricing.live JOIN pricing.books USING (book_id) WHERE books.dataset = %(dataset)s
+    ) AS live ON true
+    LEFT JOIN pricing.uniform_prices AS live_uniform
+      ON live_uniform.book_id = live.book_id AND live_uniform.product_id = staged.product_id
+    LEFT JOIN pricing.personal_prices AS live_personal
+      ON live_personal.book_id = live.book_id AND live_personal.user_id = staged.user_id
+     AND live_personal.product_id = staged.product_id
+)
+SELECT coalesce(category, quoted) AS segment, count(*) AS prices, count(change) AS compared,
+       avg((change > 0)::integer) FILTER (WHERE change IS NOT NULL) AS share_up,
+       avg((change < 0)::integer) FILTER (WHERE change IS NOT NULL) AS share_down,
+       avg(change) FILTER (WHERE change > 0) AS mean_rise, avg(change) FILTER (WHERE change < 0) AS mean_fall,
+       avg(change) AS mean_change
+FROM compared
+GROUP BY GROUPING SETS ((), (quoted), (category))
+ORDER BY grouping(category, quoted) DESC, prices DESC, segment
+LIMIT 30
