@@ -53,6 +53,11 @@ class TextEncoder:
         length = min(tokenizer.model_max_length, getattr(config, "max_position_embeddings", None) or _TOKENS, _TOKENS)
         return cls(tokenizer, network.eval().requires_grad_(False), length)
 
+    def save(self, folder: str) -> None:
+        """Write what `load` reads into a folder: config, weights and tokenizer as Hugging Face stores them."""
+        self.network.save_pretrained(folder)  # type: ignore[operator]
+        self.tokenizer.save_pretrained(folder)
+
     @torch.inference_mode()
     def embed(self, texts: Sequence[str], batch: int = 64) -> NDArray[np.float32]:
         """Return the mean of each text's token vectors, of length 1 (n, T) (Reimers & Gurevych, EMNLP 2019).
@@ -64,7 +69,7 @@ class TextEncoder:
         vectors = np.empty((len(texts), width), "float32")
         for start in range(0, len(order), batch):
             chosen = order[start : start + batch]
-            vectors[chosen] = self._embed([texts[number] for number in chosen]).cpu().numpy()
+            vectors[chosen] = self.read([texts[number] for number in chosen]).cpu().numpy()
         return vectors
 
     def unknown_share(self, texts: Sequence[str]) -> float:
@@ -75,9 +80,10 @@ class TextEncoder:
         found = np.concatenate([np.asarray(ids, "int64") for ids in tokens["input_ids"]])
         return float((found == self.tokenizer.unk_token_id).mean()) if len(found) else 0.0
 
-    def _embed(self, texts: list[str]) -> Tensor:
+    def read(self, texts: Sequence[str]) -> Tensor:
+        """Return the same of texts that are read at once, on the network's device and with gradients (n, T)."""
         device = next(self.network.parameters()).device
-        tokens = self.tokenizer(texts, padding=True, truncation=True, max_length=self.length, return_tensors="pt")
+        tokens = self.tokenizer(list(texts), padding=True, truncation=True, max_length=self.length, return_tensors="pt")
         tokens = {name: tensor.to(device) for name, tensor in tokens.items()}
         return pool(self.network(**tokens).last_hidden_state, tokens["attention_mask"])
 

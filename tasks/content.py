@@ -26,6 +26,12 @@ Readable = TypeVar("Readable", str, bytes)
 TEXTS_PER_BLOCK, IMAGES_PER_BLOCK = 4_096, 128
 
 
+def read_texts(connection: Connection, dataset: str, product_ids: Iterable[str]) -> dict[str, str]:
+    """Title and description of these products as one text, by product id; those without any are left out."""
+    found = _found(connection, dataset, product_ids).dropna(subset="text")
+    return dict(zip(found["product_id"], found["text"], strict=True))
+
+
 def read_content(
     connection: Connection, dataset: str, product_ids: Iterable[str], encoders: Encoders
 ) -> ProductContent | None:
@@ -36,8 +42,7 @@ def read_content(
     """
     if not encoders:
         return None
-    parameters: dict[str, object] = {"dataset": dataset, "product_ids": sorted(set(product_ids))}
-    found = read_frame(connection, sql.query("product_texts"), parameters)
+    found = _found(connection, dataset, product_ids)
     text_hash = found["text"].map(_sha256, na_action="ignore")
     texts = dict(zip(text_hash, found["text"], strict=True))
     product_of = dict(zip(found["image"], found["product_id"], strict=True))
@@ -55,6 +60,12 @@ def read_content(
     image = _vectors(found["image"], encoders.image, "images", IMAGES_PER_BLOCK, embed_pictures, read_images)
     made_by = Encoders(encoders.text if text.shape[1] else "", encoders.image if image.shape[1] else "")
     return ProductContent(tuple(found["product_id"]), text, image, made_by) if made_by else None
+
+
+def _found(connection: Connection, dataset: str, product_ids: Iterable[str]) -> pd.DataFrame:
+    """Text and image hash of each of these products that has any."""
+    parameters: dict[str, object] = {"dataset": dataset, "product_ids": sorted(set(product_ids))}
+    return read_frame(connection, sql.query("product_texts"), parameters)
 
 
 def _vectors(

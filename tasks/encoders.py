@@ -17,6 +17,7 @@ if TYPE_CHECKING:  # torch takes seconds, and most runs find all vectors in the 
     import torch
 
     from models.image import Picture
+    from models.text import TextEncoder
 
 log = logging.getLogger("pricing.encoders")
 
@@ -55,12 +56,7 @@ def embed_texts(name: str) -> Callable[[Sequence[str]], Vectors]:
     Raises:
         ContentError: there is no such encoder.
     """
-    from transformers.utils import logging as transformers_logging
-
-    from models.text import TextEncoder
-
-    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-    encoder = TextEncoder.load(str(_minilm()) if name == MINILM else name, _device())
+    encoder = load_text_encoder(name)
 
     def embed(texts: Sequence[str]) -> Vectors:
         share = encoder.unknown_share(texts[:_SAMPLE])
@@ -73,6 +69,25 @@ def embed_texts(name: str) -> Callable[[Sequence[str]], Vectors]:
         return encoder.embed(texts)
 
     return embed
+
+
+def load_text_encoder(name: str) -> "TextEncoder":
+    """Load the text encoder of a package, a folder or the hub.
+
+    Raises:
+        ContentError: there is no such encoder.
+    """
+    from transformers.utils import logging as transformers_logging
+
+    from models.text import TextEncoder
+
+    if Path(name).is_absolute() and not Path(name).is_dir():
+        raise ContentError(
+            f"the text encoder's folder {name} does not exist, and a model reads texts by its own encoder alone; put"
+            " the folder back from a copy of PRICING_HOME, or train by another recipe or on newer data"
+        )
+    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    return TextEncoder.load(str(_minilm()) if name == MINILM else name, _device())
 
 
 def embed_pictures(name: str) -> Callable[[Sequence[bytes]], Vectors]:

@@ -7,20 +7,24 @@ import shutil
 from dataclasses import dataclass, replace
 from importlib.resources import files
 from time import perf_counter
+from typing import Literal
 
 import torch
 from prefect import task
 from pydantic import BaseModel, ConfigDict, Field
 
-from models.decisions import Decisions, Split, split_by_time
+from models.content import Encoders
+from models.decisions import Split, split_by_time
 from models.demand import DemandConfig
+from models.fine_tuning import FineTuning
 from models.fitted import FitReport, FittedDemand, fit_demand
 from models.training import TrainingConfig
 from tasks.checkpoints import member_checkpoints
-from tasks.content import read_content
+from tasks.content import read_content, read_texts
 from tasks.database import database_url, transaction
 from tasks.encoders import chosen_encoders
 from tasks.extract import FeatureSet
+from tasks.fine_tune import tuned_encoder
 from tasks.fit_processes import fit_in_processes
 from tasks.settings import Settings
 from tasks.snapshots import Snapshot
@@ -42,6 +46,12 @@ class Recipe(BaseModel):
         title="Text encoder",
         description="Reads titles and descriptions: a name of the Hugging Face hub, or a folder. Empty: the MiniLM that"
         " works offline and knows English. 'none': texts are not read.",
+    )
+    text_tuning: Literal["frozen", "lora", "whole"] = Field(
+        "frozen",
+        title="Text encoder's training",
+        description="frozen: the text encoder stays as it is. lora, whole: it is first fine-tuned on the offers, by a"
+        " low-rank addition to its weights or all of them, which takes long without a CUDA device.",
     )
     image_encoder: str | None = Field(
         None,
@@ -100,7 +110,7 @@ def fit(features: FeatureSet, recipe: Recipe) -> TrainedDemand:
     """
     started = perf_counter()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    split = split_by_time(_with_content(features, recipe), recipe.holdout_days, recipe.validation_days)
+    split = _split_with_content(features, recipe)
     log.info(
         "training on %s offers, stopping early on %s, holding out %s; on %s",
         *(f"{len(part):,}" for part in split), device.type,
@@ -119,13 +129,27 @@ def fit(features: FeatureSet, recipe: Recipe) -> TrainedDemand:
     return TrainedDemand(fitted, split, report, seconds)
 
 
-def _with_content(features: FeatureSet, recipe: Recipe) -> Decisions:
-    """The offers, with what their products' texts and images say to the recipe's encoders."""
-    decisions, dataset = features.read(), features.snapshot.dataset
+def _split_with_content(features: FeatureSet, recipe: Recipe) -> Split:
+    """The offers in three parts, with what their products' texts and images say to the recipe's encoders."""
     encoders = chosen_encoders(recipe.text_encoder, recipe.image_encoder)
+    split = split_by_time(features.read(), recipe.holdout_days, recipe.validation_days)
+    frozen = _reading(split, encoders, features)
+    if recipe.text_tuning == "frozen" or frozen.train.content is None or not frozen.train.content.encoders.text:
+        return frozen
+    tuning = FineTuning(recipe.text_tuning, demand=recipe.demand, training=recipe.training, seed=recipe.training.seed)
+    folder = Settings().home / "encoders" / recipe.inputs_hash(features.snapshot)
     with transaction(database_url(Settings())) as connection:
-        content = read_content(connection, dataset, decisions.frame["product_id"].unique(), encoders)
-    return replace(decisions, content=content)
+        texts = read_texts(connection, features.snapshot.dataset, frozen.train.content.product_ids)
+    tuned = tuned_encoder(encoders.text, texts, frozen, tuning, folder)
+    return _reading(split, replace(encoders, text=tuned), features)
+
+
+def _reading(split: Split, encoders: Encoders, features: FeatureSet) -> Split:
+    """The same parts with what all their products' texts and images say to these encoders."""
+    products = {product for part in split for product in part.frame["product_id"].unique()}
+    with transaction(database_url(Settings())) as connection:
+        content = read_content(connection, features.snapshot.dataset, products, encoders)
+    return Split(*(replace(part, content=content) for part in split))
 
 
 def _log_epoch(epoch: int, training_loss: float, validation_loss: float) -> None:

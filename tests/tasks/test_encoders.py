@@ -37,6 +37,11 @@ def test_a_language_the_encoder_does_not_know_is_told(minilm, caplog):
     assert MULTILINGUAL in caplog.text
 
 
+def test_a_folder_that_is_gone_is_named_with_the_way_out(tmp_path):
+    with pytest.raises(ContentError, match=f"{tmp_path / 'gone'} does not exist.*put the folder back"):
+        embed_texts(str(tmp_path / "gone"))
+
+
 def test_images_are_read_and_broken_ones_say_nothing(caplog):
     files = [png("red"), b"\x89PNG\r\n\x1a\n broken", png((0, 0, 200, 9), mode="RGBA"), png(3, mode="L")]
     vectors = embed_pictures(EFFICIENTNET)(files)

@@ -1,20 +1,26 @@
 """The demand model of a snapshot, with what its products' titles say."""
 
+import shutil
 from datetime import UTC, datetime
 
 import numpy as np
 import pytest
+import torch
+from transformers import BertConfig, BertModel, BertTokenizer
 
 import sql
-from models.content import Encoders
+from models.content import ContentError, Encoders
 from models.demand import DemandConfig
+from models.text import TextEncoder
 from models.training import TrainingConfig
 from tasks import content as content_module
 from tasks import extract as extract_module
 from tasks.conformity import conform
+from tasks.content import read_content
 from tasks.contract import TABLES
 from tasks.copying import copy_frame
 from tasks.database import database_url, transaction
+from tasks.encoders import embed_texts
 from tasks.extract import FeatureSet
 from tasks.features import read_decisions
 from tasks.fit import Recipe, fit
@@ -26,9 +32,11 @@ SMALL = {"demand": DemandConfig(dimension=8, layers=1, history_length=4), "train
 
 @pytest.fixture
 def features(settings, migrated, learnable_shop, monkeypatch) -> FeatureSet:
-    """The features of a shop whose titles end in a number, and an encoder that reads it."""
+    """The features of a shop whose titles end in a number, and an encoder `numbers` that reads it."""
 
     def load(name):
+        if name != "numbers":
+            return embed_texts(name)
         return lambda titles: np.array([[float(title.split()[-1]), 1, 2] for title in titles], "float32")
 
     monkeypatch.setattr(content_module, "embed_texts", load)
@@ -41,6 +49,19 @@ def features(settings, migrated, learnable_shop, monkeypatch) -> FeatureSet:
             cursor.execute(sql.query("decisions_from_offers"), {"dataset": "shop"})
         extract_module._write(read_decisions(connection, "shop"), settings.home / "features")
     return FeatureSet(snapshot, settings.home / "features")
+
+
+@pytest.fixture
+def tiny_bert(tmp_path):
+    """The folder of a BERT with random weights that tells the shop's titles apart."""
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "product", *map(str, range(12))]
+    (tmp_path / "vocab.txt").write_text("\n".join(words))
+    config = BertConfig(
+        vocab_size=len(words), hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16
+    )
+    torch.manual_seed(0)
+    TextEncoder.of(BertTokenizer(str(tmp_path / "vocab.txt")), BertModel(config)).save(str(tmp_path / "bert"))
+    return tmp_path / "bert"
 
 
 def test_the_model_reads_titles_by_the_recipes_encoder_and_remembers_which(features, tmp_path):
@@ -63,6 +84,26 @@ def test_another_encoder_makes_another_model():
     snapshot = Snapshot("a" * 64, "shop", "EUR", {}, datetime(2026, 4, 1, tzinfo=UTC))
     hashes = {Recipe(text_encoder=name).inputs_hash(snapshot) for name in (None, "none", "numbers")}
     assert len(hashes) == 3
+
+
+@pytest.mark.parametrize("tuning", ["lora", "whole"])
+def test_a_tuned_encoder_is_kept_and_reads_the_texts_from_then_on(features, settings, tiny_bert, tuning):
+    recipe = Recipe(text_encoder=str(tiny_bert), text_tuning=tuning, image_encoder="none", **SMALL)
+    trained = fit.fn(features, recipe)
+    (folder,) = (settings.home / "encoders").iterdir()
+    assert folder.name == recipe.inputs_hash(features.snapshot)
+    assert trained.fitted.encoders == Encoders(str(folder), "")
+    written = (folder / "model.safetensors").stat()
+    again = fit.fn(features, recipe)
+    assert (folder / "model.safetensors").stat() == written
+    some = trained.split.test.select(np.arange(50))
+    assert np.array_equal(again.fitted.curve(some).valuation, trained.fitted.curve(some).valuation)
+    shutil.rmtree(folder)
+    with (
+        transaction(database_url(settings)) as connection,
+        pytest.raises(ContentError, match=f"{folder} does not exist"),
+    ):
+        read_content(connection, "shop", ["p01"], trained.fitted.encoders)
 
 
 def test_processes_share_a_fit_and_leave_nothing_else_behind(features, settings):
