@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Sequence
+from decimal import Decimal
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
@@ -70,7 +71,7 @@ def print_replay(replayed: "Replay") -> None:
     """A past quote beside what comes out again, and what it came from."""
     table = Table("", "logged", "computed again", box=None, pad_edge=False)
     for name, (logged, computed) in replayed.figures.items():
-        table.add_row(name.replace("_", " "), str(logged), str(computed))
+        table.add_row(name.replace("_", " "), _figure(logged), _figure(computed))
     console.print(table)
     facts = Table(box=None, show_header=False, pad_edge=False)
     for name, value in replayed.origin.items():
@@ -80,6 +81,15 @@ def print_replay(replayed: "Replay") -> None:
     for note in replayed.notes:
         console.print(f"\n{note}", markup=False)
     console.print("\n[bold green]Every digit is the same.[/]")
+
+
+def _figure(value: Any) -> str:
+    """Every digit of a figure, however it is held."""
+    if isinstance(value, list):
+        return ", ".join(value)
+    if isinstance(value, float | Decimal):
+        return f"{Decimal(str(value)).normalize():f}"
+    return str(value)
 
 
 def print_simulation(simulation: "Simulation") -> None:

@@ -156,7 +156,7 @@ def verify() -> None:
         answers.console.print("The ledger is empty, as it should be: no book is live yet.")
         return
     answers.console.print(
-        f"The ledger's {proof.entries} entries verify, and so do the prices of live book {proof.live_book_id}."
+        f"The ledger verifies ({proof.entries} entries), and so do the prices of live book {proof.live_book_id}."
     )
 
 

@@ -147,10 +147,16 @@ def _origin(quote: dict[str, Any]) -> dict[str, str]:
         "book": f"{quote['book_id']}, content {str(quote['content_hash'])[:12]}, ledger entry {quote['entry_id']}",
         "model": f"version {quote['model_version']}, run {quote['run_id']}",
         "data": f"{quote['dataset']}, snapshot {quote['snapshot_id'][:12]}",
-        "policy": f"satisfaction weight {quote['policy']['satisfaction_weight']:g}; multipliers {quote['terms']}",
+        "policy": f"satisfaction weight {quote['policy']['satisfaction_weight']:g}; {_limits(quote['terms'])}",
         "certificate": "none" if checked is None else f"{checked:,} prices checked, no breach",
         "approver": str(quote["approver"]),
     }
+
+
+def _limits(terms: dict[str, Any]) -> str:
+    """What the limits on the whole book added to this price, by their multipliers."""
+    binding = {name.replace("_", " "): value for name, value in terms.items() if value}
+    return ", ".join(f"{name} {value}" for name, value in binding.items()) or "no limit on the whole book binds"
 
 
 def _ledger_notes(quote: dict[str, Any]) -> Iterator[str]:

@@ -162,7 +162,7 @@ def test_another_policy_publishes_another_book_and_rollback_returns(
     assert execute(shop.database_url, "SELECT action FROM pricing.ledger ORDER BY entry_id") == [
         ("publish",), ("publish",), ("rollback",),
     ]  # fmt: skip
-    assert "3 entries verify" in shop.pricing("verify")
+    assert "verifies (3 entries)" in shop.pricing("verify")
 
 
 def test_mistakes_end_in_one_clear_line(shop_with_prices: tuple[Shop, str], tmp_path: Path) -> None:
