@@ -13,13 +13,13 @@ from torch import Tensor
 from models.checkpoint import Checkpoint
 from models.content import Encoders
 from models.decisions import Decisions
-from models.demand import DemandConfig, DemandModel
+from models.demand import DemandConfig, DemandModel, Response
 from models.demand_curve import DemandCurve
 from models.encoding import Encoding
 from models.features import move
 from models.first_stage import FirstStage, FirstStageReport
 from models.offer_log import Log
-from models.recalibration import Recalibration, fit_recalibration
+from models.recalibration import Recalibration, recalibrate
 from models.training import (
     Progress,
     TrainingConfig,
@@ -69,7 +69,7 @@ class FittedDemand:
         Without `personal`, and for users without consent, it is the population's. Memory is bounded by `block` rows;
         decisions of one user are scored side by side, so that the user tower runs about once a user.
         """
-        level, sensitivity = self._members_responses(decisions, personal, block).mean(axis=0)
+        level, sensitivity, _ = self._members_responses(decisions, personal, block).mean(axis=0)
         return self._recalibrate(DemandCurve(sensitivity, 1 + level / sensitivity), decisions, personal)
 
     def spread(self, decisions: Decisions, price_ratio: Array | float = 1.0, personal: bool = True) -> Array:
@@ -78,7 +78,7 @@ class FittedDemand:
         It is 0 everywhere for a single network, which does not know what it does not know.
         """
         responses = self._members_responses(decisions, personal)
-        curves = [DemandCurve(sensitivity, 1 + level / sensitivity) for level, sensitivity in responses]
+        curves = [DemandCurve(sensitivity, 1 + level / sensitivity) for level, sensitivity, _ in responses]
         logits = [self._recalibrate(curve, decisions, personal).logit(price_ratio) for curve in curves]
         return np.asarray(np.std(logits, axis=0))
 
@@ -86,17 +86,33 @@ class FittedDemand:
         """Return the purchase probability (rows,) at price / list price (rows,)."""
         return self.curve(decisions).purchase_probability(price_ratio)
 
-    def recalibrated(self, training: Decisions, validation: Decisions) -> Self:
-        """Return the same network, corrected on the randomised offers of both parts or else on `validation`."""
-        offers = training.select(training.randomised).join(validation)
-        is_validation = np.arange(len(offers)) >= len(offers) - len(validation)
+    def recalibrated(self, offers: Decisions) -> Self:
+        """Return the same networks, corrected on the offers whose price was drawn."""
+        drawn = offers.select(offers.randomised)
         raw = replace(self, recalibration=Recalibration(), population=Recalibration())
-        consent = offers.consent
-        own = fit_recalibration(
-            raw.curve(offers).take(consent), offers.select(consent), validation=is_validation[consent]
-        )
-        population = fit_recalibration(raw.curve(offers, personal=False), offers, validation=is_validation)
-        return replace(self, recalibration=own, population=population)
+
+        def corrected(personal: bool, rows: NDArray[np.bool_]) -> Recalibration:
+            curve, seen = raw.curve(drawn, personal).take(rows), drawn.select(rows)
+            return recalibrate(curve, seen.price_ratio, seen.purchased, seen.weight)
+
+        everyone = np.ones(len(drawn), dtype=bool)
+        return replace(self, recalibration=corrected(True, drawn.consent), population=corrected(False, everyone))
+
+    def at_level_of(self, newest: Decisions, residual: Array) -> Self:
+        """Return the same curves moved to the level of the newest offers, which the networks did not learn from.
+
+        The market's level drifts over a log, while who differs from whom stays. `residual` (rows,) is the first
+        stage's, so that a passing shock which also moved those offers' prices is not taken for the level.
+        """
+
+        def moved(personal: bool, rows: NDArray[np.bool_]) -> Recalibration:
+            confounding = self._members_responses(newest, personal)[:, 2].mean(axis=0)
+            log_odds = self.curve(newest, personal).logit(newest.price_ratio) + confounding * residual
+            known = self.recalibration if personal else self.population
+            return known.at_level(log_odds[rows], newest.purchased[rows], newest.weight[rows])
+
+        everyone = np.ones(len(newest), dtype=bool)
+        return replace(self, recalibration=moved(True, newest.consent), population=moved(False, everyone))
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """Return the weights, and everything else as a JSON-able description."""
@@ -139,19 +155,18 @@ class FittedDemand:
 
     @torch.no_grad()
     def _members_responses(self, decisions: Decisions, personal: bool, block: int = _BLOCK) -> Array:
-        """Return level and sensitivity by each member (members, 2, rows)."""
+        """Return level, sensitivity and confounding by each member (members, 3, rows)."""
         order = np.lexsort([decisions.decided_at, pd.factorize(decisions.frame["user_id"])[0]])
         device = self.network.randomised_shift.device
         events = self.encoding.encode_events(decisions.events)
         on_device = move(events, device)
-        found = np.empty((len(self.members), 2, len(decisions)))
+        found = np.empty((len(self.members), len(Response._fields), len(decisions)))
         for start in range(0, len(order), block):
             rows = order[start : start + block]
             encoded = self.encoding.encode(decisions.select(rows), personal=personal, events=events)
             encoded = move(encoded._replace(events=on_device), device)
             for number, network in enumerate(self.members):
-                response = network(encoded)
-                found[number, 0, rows], found[number, 1, rows] = _array(response.level), _array(response.sensitivity)
+                found[number][:, rows] = _array(torch.stack(network(encoded)))
         return found
 
 
@@ -187,10 +202,8 @@ def fit_demand(
     encoding = Encoding.fit(training, content_directions=config.content_directions)
     first_stage = FirstStage.fit(training, encoding, training_config.seed)
     residual = first_stage.residual(training)
-    logs = (
-        Log.of(training, encoding, residual, device),
-        Log.of(validation, encoding, first_stage.residual(validation), device),
-    )
+    newest_residual = first_stage.residual(validation)
+    logs = (Log.of(training, encoding, residual, device), Log.of(validation, encoding, newest_residual, device))
     networks, reports = [], []
     for number in range(config.members):
         seeded = replace(training_config, seed=training_config.seed + number)
@@ -203,7 +216,8 @@ def fit_demand(
         networks.append(network)
     identity = Recalibration()
     fitted = FittedDemand(encoding, config, networks[0], identity, identity, tuple(networks[1:]))
-    return fitted.recalibrated(training, validation), FitReport(first_stage.report, reports[0])
+    fitted = fitted.recalibrated(training.join(validation)).at_level_of(validation, newest_residual)
+    return fitted, FitReport(first_stage.report, reports[0])
 
 
 def _prefix(member: int) -> str:

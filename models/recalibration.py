@@ -1,14 +1,13 @@
 """Corrects a demand curve with decisions whose price was drawn at random, which no confounding can reach."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from models.decisions import Decisions
 from models.demand_curve import DemandCurve
-from models.logistic import maximum_likelihood
+from models.logistic import OPEN, maximum_likelihood
 
 ALARM_SENSITIVITY_SCALE = 1.4
 _LEAST_OF_EACH_OUTCOME = 100  # purchases and refusals needed before two slopes and a level are fit
@@ -22,7 +21,7 @@ Array = NDArray[np.float64]
 class Recalibration:
     """P(buy) = sigmoid(alpha + s1 b (v - 1) + s2 b (1 - price ratio)).
 
-    `method` says what was fit: all three on randomised rows, the level alone on validation rows, or nothing.
+    `method` says what was fit: all three on `rows` randomised offers, the level alone on the newest, or nothing.
     """
 
     alpha: float = 0.0
@@ -42,6 +41,16 @@ class Recalibration:
         level = self.alpha + self.level_scale * curve.sensitivity * (curve.valuation - 1)
         return DemandCurve(sensitivity, 1 + level / sensitivity)
 
+    def at_level(self, log_odds: Array, purchased: Array, weight: Array) -> Self:
+        """Return the same with the level that best fits offers (rows,) whose log-odds, corrected by it, are given."""
+        if not _enough(purchased):
+            return self
+        columns = np.column_stack([np.ones(len(log_odds)), log_odds])
+        start, bounds = np.array([0.0, 1.0]), [OPEN, (1.0, 1.0)]
+        shift, _ = maximum_likelihood(columns, purchased, weight, start, bounds).tolist()
+        moved = replace(self, alpha=self.alpha + shift)
+        return replace(moved, method="level", rows=len(purchased)) if self.method == "identity" else moved
+
     def to_dict(self) -> dict[str, Any]:
         """Return a JSON-able form."""
         return asdict(self)
@@ -52,43 +61,21 @@ class Recalibration:
         return cls(**state)
 
 
-def fit_recalibration(curve: DemandCurve, offers: Decisions, *, validation: NDArray[np.bool_]) -> Recalibration:
-    """Fits all three numbers on the randomised offers, else the level on the `validation` ones, else nothing.
-
-    Args:
-        curve: the model's curve of every offer, at residual 0.
-        offers: decisions with price and outcome.
-        validation: offers the model was not fit on (rows,).
-
-    """
-    randomised = offers.randomised
-    drawn = offers.price_ratio[randomised]
-    found = recalibrate(curve.take(randomised), drawn, offers.purchased[randomised], offers.weight[randomised])
-    if found.method == "identity" and _enough(offers.purchased[validation]):
-        shown, bought, weight = (values[validation] for values in (offers.price_ratio, offers.purchased, offers.weight))
-        return _fit(curve.take(validation), shown, bought, weight, "level")
-    return found
-
-
 def recalibrate(curve: DemandCurve, ratio: Array, purchased: Array, weight: Array) -> Recalibration:
-    """Fit all three numbers to what was bought at prices drawn at random, all of them (rows,), where that is enough."""
-    if _enough(purchased) and np.ptp(ratio) > _SMALLEST_RANGE:
-        return _fit(curve, ratio, purchased, weight, "randomised")
-    return Recalibration()
+    """Fit all three numbers to what was bought at prices drawn at random, all of them (rows,), where that is enough.
+
+    `curve` is the model's at residual 0.
+    """
+    if not _enough(purchased) or np.ptp(ratio) <= _SMALLEST_RANGE:
+        return Recalibration()
+    b, v = curve.sensitivity, curve.valuation
+    columns = np.column_stack([np.ones(len(b)), b * (v - 1), b * (1 - ratio)])
+    scale = (_SMALLEST_SCALE, None)
+    start, bounds = np.array([0.0, 1.0, 1.0]), [OPEN, scale, scale]
+    alpha, level, sensitivity = maximum_likelihood(columns, purchased, weight, start, bounds).tolist()
+    return Recalibration(alpha, level, sensitivity, "randomised", len(b))
 
 
 def _enough(purchased: Array) -> bool:
     bought = purchased.sum()
     return bool(min(bought, len(purchased) - bought) >= _LEAST_OF_EACH_OUTCOME)
-
-
-def _fit(
-    curve: DemandCurve, ratio: Array, purchased: Array, weight: Array, method: Literal["randomised", "level"]
-) -> Recalibration:
-    b, v = curve.sensitivity, curve.valuation
-    columns = np.column_stack([np.ones(len(b)), b * (v - 1), b * (1 - ratio)])
-    scale = (_SMALLEST_SCALE, None) if method == "randomised" else (1.0, 1.0)
-    alpha, level, sensitivity = maximum_likelihood(
-        columns, purchased, weight, np.array([0.0, 1.0, 1.0]), [(None, None), scale, scale]
-    ).tolist()
-    return Recalibration(alpha, level, sensitivity, method, len(b))

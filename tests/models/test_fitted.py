@@ -89,6 +89,16 @@ def test_random_prices_correct_a_model_that_had_no_instrument(make_log):
     assert bias < 0.6 * uncorrected
 
 
+def test_newer_offers_move_the_level_and_nothing_else(unconfounded):
+    _, fitted, _, test = unconfounded
+    rarer = Decisions(test.frame.assign(purchased=test.purchased * (np.arange(len(test)) % 2)), test.events)
+    moved = fitted.at_level_of(rarer, np.zeros(len(rarer)))
+    before, after = (model.probability(rarer, rarer.price_ratio).mean() for model in (fitted, moved))
+    assert before > 1.5 * rarer.purchased.mean()
+    assert after == pytest.approx(rarer.purchased.mean(), rel=1e-3)
+    np.testing.assert_allclose(moved.curve(rarer).sensitivity, fitted.curve(rarer).sensitivity)
+
+
 def test_state_gives_back_the_same_prices_bit_for_bit(unconfounded):
     _, fitted, _, test = unconfounded
     weights, description = fitted.state()

@@ -3,11 +3,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.decisions import Decisions
 from models.demand_curve import DemandCurve
-from models.recalibration import Recalibration, fit_recalibration
-
-NOBODY = np.zeros(6000, dtype=bool)
+from models.recalibration import Recalibration, recalibrate
 
 
 def true_curve(log, sensitivity_scale=1.0, shift=0.0):
@@ -15,9 +12,19 @@ def true_curve(log, sensitivity_scale=1.0, shift=0.0):
     return DemandCurve(sensitivity, 1 + (log.level + shift) / sensitivity)
 
 
+def fitted(curve, offers):
+    return recalibrate(curve, offers.price_ratio, offers.purchased, offers.weight)
+
+
+def drawn(log):
+    rows = np.flatnonzero(log.decisions.randomised)
+    return rows, log.decisions.select(rows)
+
+
 def test_randomised_rows_undo_a_sensitivity_that_is_half_of_the_truth(make_log):
     log = make_log(6000, randomised=0.7)
-    fit = fit_recalibration(true_curve(log, 0.5, shift=0.3), log.decisions, validation=NOBODY)
+    rows, offers = drawn(log)
+    fit = fitted(true_curve(log, 0.5, shift=0.3).take(rows), offers)
     assert fit.method == "randomised"
     assert fit.sensitivity_scale == pytest.approx(2.0, abs=0.25)
     assert fit.alpha == pytest.approx(-0.3, abs=0.1)
@@ -26,30 +33,44 @@ def test_randomised_rows_undo_a_sensitivity_that_is_half_of_the_truth(make_log):
 
 def test_a_right_curve_raises_no_alarm_and_stays(make_log):
     log = make_log(6000, randomised=0.7)
-    fit = fit_recalibration(true_curve(log), log.decisions, validation=NOBODY)
+    rows, offers = drawn(log)
+    fit = fitted(true_curve(log).take(rows), offers)
     assert [fit.alpha, fit.level_scale, fit.sensitivity_scale] == pytest.approx([0, 1, 1], abs=0.15)
     assert not fit.alarm
 
 
-def test_without_randomised_rows_the_level_alone_moves(make_log):
+def test_the_level_alone_moves_to_that_of_the_newest_offers(make_log):
     log = make_log(6000)
-    fit = fit_recalibration(true_curve(log, shift=0.5), log.decisions, validation=~NOBODY)
-    assert (fit.method, fit.level_scale, fit.sensitivity_scale) == ("level", 1.0, 1.0)
-    assert fit.alpha == pytest.approx(-0.5, abs=0.1)
+    curve, offers = true_curve(log, shift=0.5), log.decisions
+    known = Recalibration(0.1, 1.0, 1.2, "randomised", 700)
+    fit = known.at_level(known.apply(curve).logit(offers.price_ratio), offers.purchased, offers.weight)
+    assert (fit.method, fit.level_scale, fit.sensitivity_scale, fit.rows) == ("randomised", 1.0, 1.2, 700)
+    sums = [
+        known.apply(curve).purchase_probability(offers.price_ratio).sum(),
+        fit.apply(curve).purchase_probability(offers.price_ratio).sum(),
+    ]
+    assert sums[0] > 1.05 * offers.purchased.sum()
+    assert sums[1] == pytest.approx(offers.purchased.sum(), rel=1e-4)
+
+
+def test_without_a_random_price_the_level_is_all_that_is_fit(make_log):
+    offers = make_log(6000).decisions
+    fit = Recalibration().at_level(np.zeros(6000), offers.purchased, offers.weight)
+    assert (fit.method, fit.level_scale, fit.sensitivity_scale, fit.rows) == ("level", 1.0, 1.0, 6000)
 
 
 def test_with_too_few_rows_nothing_moves(make_log):
     log = make_log(120)
     offers = log.decisions
-    fit = fit_recalibration(true_curve(log), offers, validation=np.ones(len(offers), dtype=bool))
-    assert fit == Recalibration()
+    assert fitted(true_curve(log), offers) == Recalibration()
+    assert Recalibration().at_level(np.zeros(120), offers.purchased, offers.weight) == Recalibration()
 
 
 def test_one_random_price_cannot_tell_a_slope(make_log):
     log = make_log(6000)
-    frame = log.decisions.frame.assign(randomised=True, price=log.decisions.list_price)
-    fit = fit_recalibration(true_curve(log), Decisions(frame, log.decisions.events), validation=~NOBODY)
-    assert fit.method == "level"
+    offers = log.decisions
+    alike = recalibrate(true_curve(log), np.ones(6000), offers.purchased, offers.weight)
+    assert alike == Recalibration()
 
 
 @given(
