@@ -61,7 +61,7 @@ def _window(key: Integers, at: Integers, asked: Integers, now: Integers) -> tupl
     rank = np.repeat(np.arange(len(order)), np.diff(np.append(first[order], len(key))))
     span = int(max(at.max(initial=0), now.max(initial=0))) + 1
     # Rank and time as one number: ranks stay below 2^63 / span for a few thousand keys only, so times are ranked too.
-    moments = np.unique(at)
+    moments = np.sort(pd.unique(at))
     tick, limit = np.searchsorted(moments, at), np.searchsorted(moments, np.minimum(now, span))
     width = len(moments) + 1
     timeline = rank * width + tick
