@@ -186,7 +186,6 @@ def simulate(config: MarketplaceConfig) -> Marketplace:
     catalogue = make_catalogue(of_products, config.domain, shop, config.products, config.days)
     log_visits = -(-config.offers // (config.users * OFFERS_PER_VISIT))
     visits = make_visits(of_visits, users, log_visits, config.days, start)
-    events = make_events(of_events, shop, users, catalogue, visits, start)
     market = make_market(of_market, truth, config.products, config.days + REQUEST_DAYS)
     offers = make_offers(of_offers, shop, catalogue, visits, start)
     offers = add_curves(offers, truth, users, catalogue, visits, market)
@@ -203,7 +202,9 @@ def simulate(config: MarketplaceConfig) -> Marketplace:
     sampled = np.sort(of_outcomes.permutation(len(shown))[: config.offers])  # full visits may have shown some more
 
     tables = SimulatedTables(users, catalogue)
+    events = make_events(of_events, shop, users, catalogue, visits, start)
     behaviour = tables.behaviour(_with_purchases(events, shown))
+    del events  # the largest part of a large market, and copied by now
     logged = tables.named(shown.iloc[sampled], "offer", has_pools=shop.has_pools)
     requested = tables.named(asked, "request", has_pools=shop.has_pools)
     log = tables.decisions(logged, behaviour, is_log=True)

@@ -27,7 +27,7 @@ class SimulatedTables:
         products, product = self.catalogue.table, events["product"].to_numpy("int64")
         return pd.DataFrame(
             {
-                "event_id": [f"event-{row:09d}" for row in range(len(events))],
+                "event_id": _numbered("event", len(events), digits=9),
                 "user_id": self._user_ids(events),
                 "occurred_at": _times(events["at"]),
                 "kind": events["kind"].astype("str"),
@@ -60,7 +60,7 @@ class SimulatedTables:
     def named(self, offers: pd.DataFrame, name: str, *, has_pools: bool) -> pd.DataFrame:
         """Return the offers with ids, numbered from 0 after `name`, and with times; pools are weekly."""
         named = offers.reset_index(drop=True).assign(
-            decision_id=[f"{name}-{row:08d}" for row in range(len(offers))],
+            decision_id=_numbered(name, len(offers), digits=8),
             user_id=self._user_ids(offers),
             product_id=self.catalogue.table["product_id"].to_numpy()[offers["product"]],
             decided_at=_times(offers["at"]),
@@ -99,6 +99,10 @@ class SimulatedTables:
 
     def _user_ids(self, rows: pd.DataFrame) -> pd.Series:
         return pd.Series(self.users.table["user_id"].to_numpy()[rows["user"]], dtype="str")
+
+
+def _numbered(name: str, count: int, digits: int) -> pd.Series:
+    return f"{name}-" + pd.Series(np.arange(count)).astype("str").str.zfill(digits)
 
 
 def _pool_id(named: pd.DataFrame) -> pd.Series:

@@ -116,14 +116,13 @@ def make_events(
     visit = np.repeat(np.arange(len(visits.user)), per_visit)
     place = np.arange(len(visit)) - np.repeat(np.cumsum(per_visit) - per_visit, per_visit)
     user = visits.user[visit]
-    kind = _event_kinds(rng, shop, users, visits, visit)
-    at = visits.start[visit] + (place * 120 + rng.integers(0, 60, len(visit))) * 1_000_000
     blocks = [slice(first, first + _BLOCK) for first in range(0, len(visit), _BLOCK)]
+    kind = [_event_kinds(rng, shop, users, visits, visit[block]) for block in blocks]
+    at = visits.start[visit] + (place * 120 + rng.integers(0, 60, len(visit))) * 1_000_000
     seen = [_seen_product(rng, users, catalogue, visits, visit[block], at[block], start) for block in blocks]
     dwell = np.exp(3 + 0.7 * users.wealth[user] - 0.6 * visits.business[visit] + 0.6 * rng.normal(size=len(visit)))
-    return pd.DataFrame(
-        {"user": user, "kind": kind, "product": np.concatenate(seen), "dwell_seconds": np.round(dwell, 1), "at": at}
-    )
+    columns = {"user": user, "kind": np.concatenate(kind), "product": np.concatenate(seen)}
+    return pd.DataFrame(columns | {"dwell_seconds": np.round(dwell, 1), "at": at})
 
 
 def _event_kinds(
