@@ -10,6 +10,8 @@ from rich.console import Console
 from rich.table import Table
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from tasks.explain import Explanation
     from tasks.quote import Quote
     from tasks.replay import Replay
@@ -49,6 +51,18 @@ def print_quote(answer: "Quote") -> None:
         table.add_row("disclosure", answer.disclosure)
     table.add_row("expires", f"{answer.expires_at:%Y-%m-%d %H:%M %Z}")
     table.add_row("book, quote", f"{answer.book_id}, {answer.quote_id}")
+    console.print(table)
+
+
+def print_recommendations(found: "pd.DataFrame") -> None:
+    """The products to show a user, best first."""
+    currency = found["currency"].iloc[0]
+    amounts = ("P(buy)", "expected profit", "with surplus")
+    table = Table("product", "title", f"price in {currency}", *amounts, "source", box=None)
+    for row in found.to_dict("records"):
+        bought, profit, value = f"{row['purchase_probability']:.1%}", row["expected_profit"], row["objective"]
+        given = (row["product_id"], row["title"] or "", f"{row['price']:,.2f}")
+        table.add_row(*given, bought, f"{profit:,.2f}", f"{value:,.2f}", row["source"])
     console.print(table)
 
 

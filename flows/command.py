@@ -109,6 +109,19 @@ def quote(
         raise typer.BadParameter("give USER and PRODUCT, or --requests FILE and --out FILE")
 
 
+@app.command(epilog="Example: pricing recommend 01104905 --count 5")
+def recommend(
+    user: Annotated[str, typer.Argument(help="A user's id.")],
+    count: Annotated[int, typer.Option(min=1, max=1_000, help="How many products.")] = 10,
+) -> None:
+    """The products to show a user: those that do best at the user's live prices, by the policy's objective."""
+    with _database():
+        from tasks.recommend import recommend as recommend_products
+
+        found = recommend_products(user, count)
+    answers.print_recommendations(found)
+
+
 @app.command(epilog="Example: pricing books")
 def books() -> None:
     """The history of price books, newest first."""

@@ -29,6 +29,7 @@ from tasks.price import PricedBook, price
 from tasks.promote import Promotion
 from tasks.publish import publish
 from tasks.quote import Quote, quote
+from tasks.recommend import NothingToRecommendError, recommend
 from tasks.registry import RegisteredDemand
 from tasks.review_page import price_changes, review_page
 from tasks.settings import Settings
@@ -184,6 +185,41 @@ def test_a_price_that_leaps_is_not_certified(shop: Shop) -> None:
     shop.run(f"UPDATE {table} SET price = round(price * 0.85, 2), lower = 0 WHERE user_id = 'u001'")
     with pytest.raises(UncertifiedBookError, match="'maximum_step': 12"):
         certify.fn(priced, promotion)
+
+
+def test_a_user_is_recommended_what_earns_most_at_its_live_price(shop: Shop) -> None:
+    with pytest.raises(NothingToRecommendError):
+        recommend("u001")
+    shop.published(POLICY.model_copy(update={"satisfaction_weight": 0.3}))
+    found = recommend("u001", count=5)
+    live = shop.rows(
+        "SELECT product_id, live.price::double precision, live.list_price::double precision, purchase_probability,"
+        " unit_cost FROM pricing.live_prices AS live JOIN pricing.uniform_prices USING (book_id, product_id)"
+        " WHERE user_id = 'u001'"
+    )
+    ratio, probability = live["price"] / live["list_price"], live["purchase_probability"]
+    profit = (live["price"] - live["unit_cost"]) * probability
+    surplus = live["list_price"] / 6.0 * -np.log1p(-probability)  # the shop's demand has sensitivity 6
+    best = live.assign(profit=profit, objective=profit + 0.3 * surplus).nlargest(5, "objective")
+    assert len(live) > 5
+    assert ratio.nunique() > 1
+    assert found["product_id"].tolist() == best["product_id"].tolist()
+    for name in ("price", "purchase_probability", "objective"):
+        np.testing.assert_allclose(found[name], best[name], rtol=1e-9)
+    np.testing.assert_allclose(found["expected_profit"], best["profit"], rtol=1e-9)
+    assert set(found["source"]) == {"personal"}
+
+
+def test_who_gave_no_consent_is_recommended_everybodys_prices(shop: Shop) -> None:
+    shop.published()
+    shop.run("UPDATE data.users SET personalisation_consent = false WHERE user_id = 'u001'")
+    refused, stranger = recommend("u001"), recommend("nobody known")
+    pd.testing.assert_frame_equal(refused, stranger)
+    assert set(refused["source"]) == {"uniform"}
+    everybody = shop.rows("SELECT product_id, price::double precision FROM pricing.uniform_prices")
+    np.testing.assert_array_equal(
+        refused["price"], everybody.set_index("product_id")["price"].loc[refused["product_id"]].to_numpy()
+    )
 
 
 def replace_exploration(share: float) -> PricingPolicy:

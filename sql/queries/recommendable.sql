@@ -1,0 +1,24 @@
+-- What a user can be shown with a live price: the products of their personal prices, or, for who has none, all
+-- products at their uniform prices; with what says how likely and how profitable a purchase is.
+WITH book AS (
+    SELECT books.book_id, books.dataset, books.currency, (books.policy ->> 'satisfaction_weight')::double precision AS weight
+    FROM pricing.live JOIN pricing.books USING (book_id)
+),
+personal AS (
+    SELECT prices.product_id, prices.price, prices.sensitivity, prices.valuation
+    FROM pricing.personal_prices AS prices
+    JOIN book USING (book_id)
+    JOIN data.users ON users.dataset = book.dataset AND users.user_id = prices.user_id
+    WHERE prices.user_id = %(user_id)s AND coalesce(users.personalisation_consent, true)
+)
+SELECT uniform.product_id, products.title, book.currency, book.weight AS satisfaction_weight,
+       coalesce(personal.price, uniform.price)::double precision AS price,
+       uniform.list_price::double precision AS list_price, uniform.unit_cost,
+       coalesce(personal.sensitivity, uniform.sensitivity) AS sensitivity,
+       coalesce(personal.valuation, uniform.valuation) AS valuation,
+       CASE WHEN personal.product_id IS NULL THEN 'uniform' ELSE 'personal' END AS source
+FROM book
+JOIN pricing.uniform_prices AS uniform USING (book_id)
+JOIN data.products ON products.dataset = book.dataset AND products.product_id = uniform.product_id
+LEFT JOIN personal ON personal.product_id = uniform.product_id
+WHERE personal.product_id IS NOT NULL OR NOT EXISTS (SELECT FROM personal)
