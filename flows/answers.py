@@ -7,7 +7,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -57,8 +57,8 @@ def print_quote(answer: "Quote") -> None:
 def print_recommendations(found: "pd.DataFrame") -> None:
     """The products to show a user, best first."""
     currency = found["currency"].iloc[0]
-    amounts = ("P(buy)", "expected profit", "with surplus")
-    table = Table("product", "title", f"price in {currency}", *amounts, "source", box=None)
+    columns = ("title", f"price in {currency}", "P(buy)", "profit", "objective", "source")
+    table = Table(Column("product", overflow="fold"), *columns, box=None, pad_edge=False)
     for row in found.to_dict("records"):
         bought, profit, value = f"{row['purchase_probability']:.1%}", row["expected_profit"], row["objective"]
         given = (row["product_id"], row["title"] or "", f"{row['price']:,.2f}")
