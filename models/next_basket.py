@@ -1,4 +1,4 @@
-"""What users buy next: two frequency baselines, TIFU-KNN, and how well a ranking foresees the next basket."""
+"""What users buy next: frequencies, the demand model's word on them, TIFU-KNN, and how well a ranking foresees it."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,6 +10,8 @@ from scipy.sparse import csr_array
 
 Codes = NDArray[np.int64]
 Scores = NDArray[np.float64]
+
+_TIE = 0.3  # of a basket, so that popularity and probability together never outweigh one
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,21 @@ def popularity(purchases: Purchases) -> Scores:
 def personal_frequency(purchases: Purchases) -> csr_array:
     """Return how many of each user's baskets hold each product (users, products)."""
     return purchases.matrix()
+
+
+def relevance(baskets: Scores, popularity: Scores, purchase_probability: Scores) -> Scores:
+    """Return the relevance of pairs of user and product (pairs,), comparable between products of one user.
+
+    What people buy again leads; among products that as many of the user's own baskets held, and those are most of
+    them, popularity and the demand model decide.
+
+    Args:
+        baskets: how many of the user's own baskets held the product.
+        popularity: how many of everybody's baskets held it, over the most that any product has: 0 to 1.
+        purchase_probability: at the price it would be shown at; 0 where it has no price.
+
+    """
+    return baskets + _TIE * popularity + _TIE * purchase_probability
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,10 @@
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from scipy.sparse import csr_array
 
-from models.next_basket import Purchases, TifuKnn, hits, ndcg, personal_frequency, popularity, ranked, recall
+from models.next_basket import Purchases, TifuKnn, hits, ndcg, personal_frequency, popularity, ranked, recall, relevance
 
 
 def purchases(lines, users=3, products=4):
@@ -60,3 +62,25 @@ def test_measures_of_a_ranking():
     np.testing.assert_allclose(recall(hit, relevant, 2), [0.5, np.nan, 0])
     best = 1 + 1 / np.log2(3)
     np.testing.assert_allclose(ndcg(hit, relevant, 3), [(1 + 0.5) / best, np.nan, 0])
+
+
+SHARE = st.floats(0, 1)
+
+
+@given(
+    more=st.integers(1, 50),
+    fewer=st.integers(0, 49),
+    popularity=st.tuples(SHARE, SHARE),
+    probability=st.tuples(SHARE, SHARE),
+)
+def test_no_popularity_outranks_a_basket_of_ones_own(more, fewer, popularity, probability):
+    baskets = np.array([max(more, fewer + 1), fewer], dtype=float)
+    first, second = relevance(baskets, np.array(popularity), np.array(probability))
+    assert first > second
+
+
+@given(baskets=st.integers(0, 50), popularity=SHARE, probability=st.lists(SHARE, min_size=2, max_size=9))
+def test_between_equals_the_likelier_purchase_leads(baskets, popularity, probability):
+    equal = np.ones(len(probability))
+    found = relevance(baskets * equal, popularity * equal, np.array(probability))
+    assert np.all(np.diff(found[np.argsort(probability)]) >= 0)
