@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-import pyarrow as pa
 from prefect import task
 from psycopg2 import sql as names
 from psycopg2.extensions import connection as Connection
@@ -14,14 +13,12 @@ import sql
 from models.certificate import Certificate as OptimumCertificate
 from models.errors import PricingError
 from tasks.book import PRICE_TABLES, StagedBook
-from tasks.database import database_url, read_arrow, read_rows, transaction
+from tasks.database import database_url, read_blocks, read_rows, transaction
 from tasks.price import PricedBook
 from tasks.promote import Promotion
 from tasks.settings import Settings
 
 log = logging.getLogger("pricing.certify")
-
-ROWS_PER_BLOCK = 200_000
 
 
 class UncertifiedBookError(PricingError):
@@ -100,11 +97,8 @@ def _suite_results(connection: Connection, book: StagedBook) -> dict[str, int]:
     from tasks.suites import Suites  # Great Expectations takes seconds to import
 
     suites = Suites(latest=datetime.now(UTC))
-    columns = names.SQL(", ").join(map(names.Identifier, suites.columns("prices")))
-    query = names.SQL("SELECT {} FROM {}").format(columns, names.Identifier(*book.table("personal_prices")))
-    rows = read_arrow(connection, query.as_string(connection), {})
-    blocks = (pa.Table.from_batches([batch]).to_pandas() for batch in rows.to_batches(max_chunksize=ROWS_PER_BLOCK))
-    return dict(suites.run("prices", blocks).rules)
+    blocks = read_blocks(connection, book.table("personal_prices"), suites.columns("prices"))
+    return dict(suites.run("prices", (block.to_pandas() for block in blocks)).rules)
 
 
 def _binding_reasons(connection: Connection, book: StagedBook) -> dict[str, int]:

@@ -1,7 +1,7 @@
 """The platform's database: connections, migrations, and what a query returns."""
 
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -9,6 +9,7 @@ import pandas as pd
 import psycopg2
 import pyarrow as pa
 import pyarrow.csv
+from psycopg2 import sql as names
 from psycopg2.extensions import connection as Connection
 from psycopg2.extras import RealDictCursor
 from sqlalchemy.engine import make_url
@@ -131,3 +132,18 @@ def read_arrow(connection: Connection, text: str, parameters: Mapping[str, objec
             quoted_strings_can_be_null=False,
         ),
     )
+
+
+def read_blocks(
+    connection: Connection, table: Sequence[str], columns: Sequence[str], pages: int = 4_096
+) -> Iterator[pa.Table]:
+    """Some columns of schema.table as Arrow, in blocks of so many of its pages of 8 KiB, however long the table is."""
+    chosen, source = names.SQL(", ").join(map(names.Identifier, columns)), names.Identifier(*table)
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_relation_size(%s::regclass) / 8192", [source.as_string(connection)])
+        (total,) = cursor.fetchone() or (0,)
+    # A range of row addresses is read from its own pages alone; the table must not be written meanwhile.
+    block = names.SQL("SELECT {} FROM {} WHERE ctid >= {} AND ctid < {}")
+    for first in range(0, total, pages):
+        bounds = (names.Literal(f"({page},0)") for page in (first, first + pages))
+        yield read_arrow(connection, block.format(chosen, source, *bounds).as_string(connection), {})
