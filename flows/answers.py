@@ -10,10 +10,9 @@ from rich.console import Console
 from rich.table import Column, Table
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from tasks.explain import Explanation
     from tasks.quote import Quote
+    from tasks.recommend import Recommendation
     from tasks.replay import Replay
     from tasks.simulate import Simulation
     from tasks.summary import Summary
@@ -54,15 +53,13 @@ def print_quote(answer: "Quote") -> None:
     console.print(table)
 
 
-def print_recommendations(found: "pd.DataFrame") -> None:
+def print_recommendations(found: list["Recommendation"]) -> None:
     """The products to show a user, best first."""
-    currency = found["currency"].iloc[0]
-    columns = ("title", f"price in {currency}", "P(buy)", "profit", "objective", "source")
+    columns = ("title", f"price in {found[0].currency}", "P(buy)", "profit", "objective", "source")
     table = Table(Column("product", overflow="fold"), *columns, box=None, pad_edge=False)
-    for row in found.to_dict("records"):
-        bought, profit, value = f"{row['purchase_probability']:.1%}", row["expected_profit"], row["objective"]
-        given = (row["product_id"], row["title"] or "", f"{row['price']:,.2f}")
-        table.add_row(*given, bought, f"{profit:,.2f}", f"{value:,.2f}", row["source"])
+    for row in found:
+        amounts = (f"{row.price:,.2f}", f"{row.purchase_probability:.1%}", f"{row.expected_profit:,.2f}")
+        table.add_row(row.product_id, row.title or "", *amounts, f"{row.objective:,.2f}", row.source)
     console.print(table)
 
 

@@ -1,5 +1,7 @@
 """Recommend: the products a user is best shown, each with its live price."""
 
+from dataclasses import dataclass
+
 import numpy as np
 import pandas as pd
 
@@ -11,18 +13,29 @@ from tasks.database import database_url, read_frame, transaction
 from tasks.settings import Settings
 
 
+@dataclass(frozen=True)
+class Recommendation:
+    """A product to show a user; expected profit and objective are in money a showing."""
+
+    product_id: str
+    title: str | None
+    price: float
+    currency: str
+    source: str
+    purchase_probability: float
+    expected_profit: float
+    objective: float
+
+
 class NothingToRecommendError(PricingError):
     """No product has a live price."""
 
 
-def recommend(user_id: str, count: int = 10) -> pd.DataFrame:
+def recommend(user_id: str, count: int = 10) -> list[Recommendation]:
     """A user's top products by the expected objective at their live prices, best first.
 
     The objective is the live policy's: profit, plus consumer surplus at its satisfaction weight. The demand curves
     are those the prices were set from; a user without personal prices is met with everybody's.
-
-    Columns: product_id, title, price, currency, source, purchase_probability, expected_profit and objective, the
-    last two in money a showing.
 
     Raises:
         NothingToRecommendError: no book is live.
@@ -31,7 +44,8 @@ def recommend(user_id: str, count: int = 10) -> pd.DataFrame:
         found = read_frame(connection, sql.query("recommendable"), {"user_id": user_id})
     if found.empty:
         raise NothingToRecommendError("no price book is live yet: publish one with `pricing run`")
-    return _valued(found).nlargest(count, "objective").reset_index(drop=True)
+    best = _valued(found).nlargest(count, "objective")
+    return [Recommendation(*row) for row in best.itertuples(index=False)]
 
 
 def _valued(found: pd.DataFrame) -> pd.DataFrame:

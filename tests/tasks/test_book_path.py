@@ -191,7 +191,7 @@ def test_a_user_is_recommended_what_earns_most_at_its_live_price(shop: Shop) -> 
     with pytest.raises(NothingToRecommendError):
         recommend("u001")
     shop.published(POLICY.model_copy(update={"satisfaction_weight": 0.3}))
-    found = recommend("u001", count=5)
+    found = pd.DataFrame(recommend("u001", count=5))
     live = shop.rows(
         "SELECT product_id, live.price::double precision, live.list_price::double precision, purchase_probability,"
         " unit_cost FROM pricing.live_prices AS live JOIN pricing.uniform_prices USING (book_id, product_id)"
@@ -213,7 +213,7 @@ def test_a_user_is_recommended_what_earns_most_at_its_live_price(shop: Shop) -> 
 def test_who_gave_no_consent_is_recommended_everybodys_prices(shop: Shop) -> None:
     shop.published()
     shop.run("UPDATE data.users SET personalisation_consent = false WHERE user_id = 'u001'")
-    refused, stranger = recommend("u001"), recommend("nobody known")
+    refused, stranger = (pd.DataFrame(recommend(user)) for user in ("u001", "nobody known"))
     pd.testing.assert_frame_equal(refused, stranger)
     assert set(refused["source"]) == {"uniform"}
     everybody = shop.rows("SELECT product_id, price::double precision FROM pricing.uniform_prices")
