@@ -1,0 +1,158 @@
+"""No container engine is at hand, so the files are held to what an engine would stumble over."""
+
+import re
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tasks.settings import Settings
+
+ROOT = Path(__file__).parents[2]
+INFRA = ROOT / "infra"
+COMPOSE: dict[str, Any] = yaml.safe_load((INFRA / "compose.yaml").read_text())
+SERVICES: dict[str, Any] = COMPOSE["services"]
+OBJECTS: list[dict[str, Any]] = [
+    item for path in sorted((INFRA / "kubernetes").glob("*.yaml")) for item in yaml.safe_load_all(path.read_text())
+]
+DOCKERFILE = (INFRA / "Dockerfile").read_text()
+PODS = {item["metadata"]["name"]: item["spec"]["template"]["spec"] for item in OBJECTS if "template" in item["spec"]}
+CONTAINERS = [
+    pytest.param(container, id=f"{pod}/{container['name']}")
+    for pod, spec in PODS.items()
+    for container in [*spec.get("initContainers", []), *spec["containers"]]
+]
+OURS = [name for name, service in SERVICES.items() if service["image"].startswith("${PRICING_IMAGE")]
+SECRET = re.compile(r"PASSWORD|SECRET|AUTH_STRING|_URL$|_URI$")
+
+
+def known_variables() -> set[str]:
+    """What the platform reads, and what Prefect and MLflow read of those set here."""
+    import mlflow.environment_variables as mlflow_variables
+    from prefect.settings import Settings as PrefectSettings
+    from prefect.settings.legacy import _get_valid_setting_names
+
+    return (
+        {f"PRICING_{name.upper()}" for name in Settings.model_fields}
+        | {name for name in dir(mlflow_variables) if name.startswith("MLFLOW_")}
+        | set(_get_valid_setting_names(PrefectSettings))
+        | {"POSTGRES_DB", "POSTGRES_PASSWORD", "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE", "MLFLOW_BACKEND_STORE_URI"}
+        | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION"}
+    )
+
+
+def unknown_options(command: list[str]) -> set[str]:
+    """What a `pricing` or `mlflow` command would refuse; KeyError where there is no such command."""
+    from mlflow.cli import cli
+    from typer.main import get_command
+
+    from flows.command import app
+
+    program, subcommand, *words = command
+    found = (cli if program == "mlflow" else get_command(app)).commands[subcommand]  # type: ignore[attr-defined]
+    taken = {option for parameter in found.params for option in parameter.opts}
+    return {word.split("=")[0] for word in words} - taken
+
+
+@pytest.mark.parametrize("service", OURS)
+def test_every_service_runs_the_platforms_image_with_variables_that_are_read(service: str) -> None:
+    described = SERVICES[service]
+    assert described["build"] == {"context": "..", "dockerfile": "infra/Dockerfile"}
+    assert set(described["environment"]) <= known_variables()
+    assert described["security_opt"] == ["no-new-privileges:true"]
+
+
+def test_no_password_has_a_default_and_none_is_written_down() -> None:
+    text = (INFRA / "compose.yaml").read_text()
+    assert not re.search(r"\$\{(?:\w*(?:PASSWORD|SECRET|AUTH)\w*):-", text)
+    for service in SERVICES.values():
+        for name, value in service.get("environment", {}).items():
+            if SECRET.search(name) and "://" in str(value) and "@" in value:
+                assert "${POSTGRES_PASSWORD" in value, name
+            elif re.search(r"PASSWORD|SECRET|AUTH_STRING", name):
+                assert value.startswith("${"), name
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_what_a_service_waits_for_can_come_true(service: str) -> None:
+    for other, wanted in SERVICES[service].get("depends_on", {}).items():
+        condition = wanted["condition"]
+        assert condition in {"service_healthy", "service_completed_successfully"}
+        assert condition != "service_healthy" or "healthcheck" in SERVICES[other]
+        assert condition != "service_completed_successfully" or SERVICES[other]["restart"] == "on-failure"
+
+
+def test_servers_are_published_on_this_machine_alone() -> None:
+    published = [port for service in SERVICES.values() for port in service.get("ports", [])]
+    assert len(published) == 3
+    assert all(port.startswith("127.0.0.1:") for port in published)
+
+
+def test_volumes_and_files_that_are_mounted_are_there() -> None:
+    for service in SERVICES.values():
+        for mount in service.get("volumes", []):
+            source = mount.split(":")[0]
+            assert (INFRA / source).is_file() if source.startswith("./") else source in COMPOSE["volumes"], mount
+
+
+def test_databases_are_those_that_the_servers_are_pointed_at() -> None:
+    made = set(re.findall(r"CREATE DATABASE (\w+);", (INFRA / "databases.sql").read_text()))
+    asked = set(re.findall(r"postgres:5432/(\w+)", (INFRA / "compose.yaml").read_text()))
+    assert asked == made | {SERVICES["postgres"]["environment"]["POSTGRES_DB"]}
+
+
+@pytest.mark.filterwarnings("ignore:.*Any type hint:UserWarning")  # of one of MLflow's own models, at its import
+@pytest.mark.parametrize("service", ["migrate", "mlflow"])
+def test_commands_exist_with_their_options(service: str) -> None:
+    assert not unknown_options(SERVICES[service]["command"])
+
+
+@pytest.mark.parametrize("container", CONTAINERS)
+def test_a_container_is_bounded_unprivileged_and_reads_secrets_by_reference(container: dict[str, Any]) -> None:
+    assert container["image"].split(":")[0] == "pricing"
+    assert container["securityContext"] == {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
+    assert {"cpu", "memory"} <= container["resources"]["requests"].keys()
+    assert "memory" in container["resources"]["limits"]
+    assert {variable["name"] for variable in container["env"]} <= known_variables()
+    for variable in container["env"]:
+        if re.search(r"PASSWORD|SECRET|AUTH_STRING|DATABASE.*URL|STORE_URI", variable["name"]):
+            assert variable["valueFrom"]["secretKeyRef"]["name"] == "pricing", variable["name"]
+
+
+@pytest.mark.parametrize("name", PODS)
+def test_a_pod_runs_as_the_images_user_and_is_probed_where_it_serves(name: str) -> None:
+    spec = PODS[name]
+    assert spec["securityContext"]["runAsNonRoot"]
+    assert f"USER {spec['securityContext']['runAsUser']}" in DOCKERFILE
+    claims = {item["metadata"]["name"] for item in OBJECTS if item["kind"] == "PersistentVolumeClaim"}
+    for volume in spec.get("volumes", []):
+        assert volume.get("persistentVolumeClaim", {"claimName": None})["claimName"] in {*claims, None}
+    for container in spec["containers"]:
+        names = {port["name"] for port in container.get("ports", [])}
+        assert bool(names) == ("readinessProbe" in container) == ("livenessProbe" in container)
+        if names:
+            assert {container[probe]["httpGet"]["port"] for probe in ("readinessProbe", "livenessProbe")} <= names
+
+
+def test_services_find_their_pods_and_the_secrets_keys_are_all_described() -> None:
+    parts = {item["spec"]["template"]["metadata"]["labels"]["part"] for item in OBJECTS if "template" in item["spec"]}
+    assert {item["spec"]["selector"]["part"] for item in OBJECTS if item["kind"] == "Service"} <= parts
+    used = {
+        variable["valueFrom"]["secretKeyRef"]["key"]
+        for spec in PODS.values()
+        for container in [*spec.get("initContainers", []), *spec["containers"]]
+        for variable in container["env"]
+        if "valueFrom" in variable
+    }
+    described = set(re.findall(r"--from-literal=([\w-]+)=", (INFRA / "kubernetes" / "platform.yaml").read_text()))
+    assert used == described
+
+
+def test_the_image_holds_every_package_and_installs_torch_first() -> None:
+    packages = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
+    copied = set(re.findall(r"^COPY (\w+) \1$", DOCKERFILE, re.MULTILINE))
+    assert {name.split(".")[0] for name in packages} == copied
+    assert DOCKERFILE.index("torch==") < DOCKERFILE.index("--constraint")
+    assert re.findall(r"^USER (.+)$", DOCKERFILE, re.MULTILINE) == ["10001"]
