@@ -1,0 +1,152 @@
+"""What a login of the storefront's can do, asked of the database's own catalogue, so that a new object is covered."""
+
+from collections.abc import Iterator
+from contextlib import closing
+from uuid import UUID, uuid4
+
+import psycopg2
+import pytest
+from psycopg2.extensions import connection as Connection
+from sqlalchemy.engine import make_url
+
+from tasks.database import migrate, transaction
+
+SCHEMAS = ("pricing", "data", "incoming")
+OPEN_TO_THE_STOREFRONT = {"pricing.quote", "pricing.record_event", "pricing.record_outcome"}
+PRODUCT = (
+    "INSERT INTO data.snapshots (snapshot_id, dataset, currency, row_counts, as_of, validation)"
+    " VALUES ('s', 'shop', 'EUR', '{}', now(), '{}');"
+    "INSERT INTO data.products (dataset, product_id, list_price, unit_cost) VALUES ('shop', 'tea', 4, 2);"
+    "INSERT INTO pricing.books (inputs_hash, dataset, snapshot_id, model_name, model_version, run_id, policy, currency,"
+    " terms, state, expires_at)"
+    " VALUES ('h', 'shop', 's', 'demand', 1, 'r', '{}', 'EUR', '{}', 'published', now() + '1 day');"
+    "INSERT INTO pricing.live (book_id) SELECT book_id FROM pricing.books"
+)
+
+
+@pytest.fixture
+def storefront(database_url: str) -> Iterator[Connection]:
+    """A connection of a login that is a member of the storefront's role and of nothing else."""
+    migrate(database_url)
+    name, password = f"shop_{uuid4().hex[:12]}", uuid4().hex
+    with transaction(database_url) as owner, owner.cursor() as cursor:
+        cursor.execute(PRODUCT)
+        cursor.execute(f"CREATE ROLE {name} LOGIN PASSWORD '{password}' IN ROLE pricing_storefront")
+    url = make_url(database_url).set(drivername="postgresql", username=name, password=password)
+    with closing(psycopg2.connect(url.render_as_string(hide_password=False))) as connection:
+        connection.autocommit = True
+        yield connection
+    with transaction(database_url) as owner, owner.cursor() as cursor:
+        cursor.execute(f"DROP OWNED BY {name}; DROP ROLE {name}")
+
+
+def rows(connection: Connection, statement: str, *arguments: object) -> list[tuple[object, ...]]:
+    with connection.cursor() as cursor:
+        cursor.execute(statement, arguments or None)
+        return cursor.fetchall() if cursor.description else []
+
+
+def test_no_table_view_or_sequence_can_be_read_or_written(storefront: Connection) -> None:
+    found = rows(
+        storefront,
+        "SELECT pg_class.oid, nspname, relname, relkind FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace"
+        f" WHERE nspname IN {SCHEMAS} AND relkind IN ('r', 'p', 'v', 'm', 'S', 'f')",
+    )
+    assert len(found) > 20
+    for oid, schema, name, kind in found:
+        for privilege in ("USAGE", "SELECT", "UPDATE") if kind == "S" else ("SELECT", "INSERT", "UPDATE", "DELETE"):
+            check = "has_sequence_privilege" if kind == "S" else "has_table_privilege"
+            assert rows(storefront, f"SELECT {check}(%s::oid, %s)", oid, privilege) == [(False,)], name
+        if kind != "S":
+            with pytest.raises(psycopg2.errors.InsufficientPrivilege):
+                rows(storefront, f'COPY "{schema}"."{name}" TO STDOUT')
+
+
+def test_three_functions_can_be_called_and_no_other(storefront: Connection) -> None:
+    found = rows(
+        storefront,
+        "SELECT nspname || '.' || proname, has_function_privilege(pg_proc.oid, 'EXECUTE')"
+        " FROM pg_proc JOIN pg_namespace ON pg_namespace.oid = pronamespace"
+        f" WHERE nspname IN {SCHEMAS} AND prorettype <> 'trigger'::regtype",
+    )
+    assert len(found) > len(OPEN_TO_THE_STOREFRONT)
+    assert {name for name, may in found if may} == OPEN_TO_THE_STOREFRONT
+
+
+def test_functions_with_the_owners_rights_read_no_callers_search_path(storefront: Connection) -> None:
+    found = rows(
+        storefront,
+        "SELECT proname, proconfig FROM pg_proc JOIN pg_namespace ON pg_namespace.oid = pronamespace"
+        f" WHERE nspname IN {SCHEMAS} AND prosecdef",
+    )
+    assert {"quote", "record_event", "record_outcome"} <= {name for name, _ in found}
+    for name, settings in found:
+        assert isinstance(settings, list), name
+        assert any(setting.startswith("search_path=pg_catalog") for setting in settings), name
+
+
+def test_objects_of_the_callers_own_do_not_stand_in_for_the_platforms(storefront: Connection) -> None:
+    before = rows(storefront, "SELECT price, source FROM pricing.quote('ann', 'tea')")
+    for name in ("live", "books", "users", "products", "uniform_prices", "personal_prices", "quotes"):
+        rows(storefront, f"CREATE TEMPORARY TABLE {name} (book_id bigint, price numeric)")
+    rows(
+        storefront,
+        "CREATE FUNCTION pg_temp.refuse_bad_id(kind text, id text) RETURNS void LANGUAGE sql AS $$ SELECT 1 / 0 $$",
+    )
+    rows(storefront, "SET search_path = pg_temp, pricing")
+    assert rows(storefront, "SELECT price, source FROM pricing.quote('ann', 'tea')") == before
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "SET ROLE pricing_worker",
+        "SET ROLE pricing_owner",
+        "SET ROLE postgres",
+        "SET SESSION AUTHORIZATION postgres",
+        "CREATE SCHEMA mine",
+        "CREATE TABLE pricing.mine (a text)",
+        "CREATE FUNCTION pricing.quote(a text) RETURNS int LANGUAGE sql AS 'SELECT 1'",
+        "CREATE ROLE another",
+        "GRANT pricing_worker TO CURRENT_USER",
+        "COPY (SELECT 1) TO PROGRAM 'true'",
+        "COPY (SELECT 1) TO '/tmp/out'",
+        "SELECT pg_read_file('/etc/passwd')",
+        "CREATE EXTENSION dblink",
+        "ALTER FUNCTION pricing.quote(text, text) RESET search_path",
+    ],
+)
+def test_nothing_else_is_allowed(storefront: Connection, statement: str) -> None:
+    with pytest.raises(psycopg2.errors.InsufficientPrivilege):
+        rows(storefront, statement)
+
+
+@pytest.mark.parametrize("size", [513, 1_000_000])
+def test_huge_texts_are_refused_whichever_argument_holds_them(storefront: Connection, size: int) -> None:
+    huge = "x" * size
+    for call in ("quote(%s, 'tea')", "quote('ann', %s)", "record_event(%s, 'view')", "record_event('ann', %s)",
+                 "record_event('ann', 'view', %s)", "record_event('ann', 'view', 'tea', %s)"):  # fmt: skip
+        with pytest.raises(psycopg2.errors.InvalidParameterValue, match="1 to 512 characters"):
+            rows(storefront, f"SELECT pricing.{call}", huge)
+
+
+@pytest.mark.parametrize(
+    "hostile", ["'; DROP TABLE pricing.live; --", '"', "\\", "%s", "$1", "\u202e\U0001f600", "a\nb"]
+)
+def test_hostile_texts_are_only_data(storefront: Connection, database_url: str, hostile: str) -> None:
+    rows(storefront, "SELECT pricing.record_event(%s, %s)", hostile, hostile)
+    rows(storefront, "SELECT pricing.quote(%s, 'tea')", hostile)
+    with transaction(database_url) as owner:
+        assert rows(owner, "SELECT user_id, kind FROM pricing.events") == [(hostile, hostile)]
+        assert rows(owner, "SELECT user_id FROM pricing.quotes") == [(hostile,)]
+
+
+def test_quote_ids_are_drawn_so_that_no_other_can_be_guessed(storefront: Connection) -> None:
+    found = {UUID(str(quote_id)) for _ in range(50) for (quote_id,) in rows(storefront, _QUOTE_ID)}
+    assert len(found) == 50
+    assert {quote_id.version for quote_id in found} == {4}  # 122 random bits, by the server's strong source
+    with pytest.raises(psycopg2.errors.NoDataFound):
+        rows(storefront, "SELECT pricing.record_outcome(%s, true)", str(uuid4()))
+
+
+_QUOTE_ID = "SELECT quote_id FROM pricing.quote('ann', 'tea')"
