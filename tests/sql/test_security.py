@@ -49,7 +49,8 @@ def rows(connection: Connection, statement: str, *arguments: object) -> list[tup
 def test_no_table_view_or_sequence_can_be_read_or_written(storefront: Connection) -> None:
     found = rows(
         storefront,
-        "SELECT pg_class.oid, nspname, relname, relkind FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace"
+        "SELECT pg_class.oid, nspname, relname, relkind"
+        " FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace"
         f" WHERE nspname IN {SCHEMAS} AND relkind IN ('r', 'p', 'v', 'm', 'S', 'f')",
     )
     assert len(found) > 20
