@@ -87,6 +87,7 @@ def discard_book(url: str, book: StagedBook) -> bool:
             cursor.execute(names.SQL("SET LOCAL lock_timeout = {}").format(names.Literal(LOCK_PATIENCE)))
             for parent in PRICE_TABLES:
                 cursor.execute(names.SQL("DROP TABLE IF EXISTS {}").format(names.Identifier(*book.table(parent))))
+            cursor.execute(sql.query("forget_repriced"), {"book_id": book.book_id})
             cursor.execute("UPDATE pricing.books SET state = 'dropped' WHERE book_id = %s", [book.book_id])
     except psycopg2.errors.LockNotAvailable:
         return False

@@ -21,14 +21,17 @@ ATTRIBUTES: dict[str, Callable[[str], str]] = {
 }
 
 
-def read_decisions(connection: Connection, dataset: str, encoders: Encoders = NO_ENCODERS) -> Decisions:
+def read_decisions(
+    connection: Connection, dataset: str, encoders: Encoders = NO_ENCODERS, recorded: bool = False
+) -> Decisions:
     """The rows of the temporary table `decision` with their features, and the events of their users.
 
-    Batch extraction, pricing and batch quotes all fill `decision` and call this, so a model meets
-    the same features wherever it is asked. Rows whose product is unknown are left out. What the products' texts and
-    images say comes along for the `encoders` of the model that is to read it.
+    Batch extraction, pricing, batch quotes and repricing all fill `decision` and call this, so a model meets
+    the same features wherever it is asked. With `recorded`, histories hold what the storefront recorded and no
+    collection has brought into the dataset yet. Rows whose product is unknown are left out. What the products' texts
+    and images say comes along for the `encoders` of the model that is to read it.
     """
-    parameters: dict[str, object] = {"dataset": dataset}
+    parameters: dict[str, object] = {"dataset": dataset, "recorded": recorded}
     frame = read_arrow(connection, sql.query("features"), parameters).to_pandas()
     events = read_arrow(connection, sql.query("histories"), parameters).to_pandas()
     frame = _locate_histories(frame, events["user_id"])

@@ -62,7 +62,7 @@ class PriceStream:
 def as_rows(prices: pd.DataFrame, columns: list[str], staged: StagedBook) -> pd.DataFrame:
     """The rows that have a price, with the columns of their table, the reasons as Postgres writes an array."""
     kept = prices.loc[prices["refused"].isna(), columns]
-    return kept.assign(reasons=_array_texts(kept["reasons"]), book_id=staged.book_id)
+    return kept.assign(reasons=array_texts(kept["reasons"]), book_id=staged.book_id)
 
 
 def _with_inputs(prices: pd.DataFrame, request: BookRequest) -> pd.DataFrame:
@@ -82,5 +82,6 @@ def _column(values: ArrayLike | None, prices: pd.DataFrame) -> pd.Series:
     return pd.Series(np.nan if values is None else values, index=prices.index)
 
 
-def _array_texts(reasons: pd.Series) -> list[str]:
+def array_texts(reasons: pd.Series) -> list[str]:
+    """Lists of reasons as Postgres writes arrays."""
     return ["{" + ",".join(row) + "}" for row in reasons]

@@ -173,6 +173,12 @@ def _curve_notes(connection: Connection, url: str, quote: dict[str, Any]) -> Ite
         yield "It is the list price of its day: no model and no policy set it."
         return
     snapshot, given = _snapshot(quote), quote["priced_from"]
+    if "repriced_as_of" in given:
+        yield (
+            f"It was priced between two books, as of {given['repriced_as_of']}; the stored demand is that of this "
+            "moment, and the model was not asked again."
+        )
+        return
     try:
         if latest_snapshot(url, snapshot.dataset).snapshot_id != snapshot.snapshot_id:
             yield "The data have changed since, so the model was not asked again."

@@ -18,8 +18,8 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog SET extra_float_d
 #variable_conflict use_column
 DECLARE
     book pricing.books;
-    personal pricing.personal_prices;
-    uniform pricing.uniform_prices;
+    personal pricing.repriced_personal;
+    uniform pricing.repriced_uniform;
     current_list_price numeric;
     consent boolean;
 BEGIN
@@ -31,16 +31,22 @@ BEGIN
             USING ERRCODE = 'no_data_found';
     END IF;
 
-    SELECT prices.* INTO uniform FROM pricing.uniform_prices AS prices
+    SELECT prices.* INTO uniform FROM pricing.repriced_uniform AS prices
     WHERE prices.book_id = book.book_id AND prices.product_id = quote.product_id;
-    IF uniform.product_id IS NULL OR book.expires_at <= now() THEN
+    IF NOT FOUND THEN
+        SELECT prices.* INTO uniform FROM pricing.uniform_prices AS prices
+        WHERE prices.book_id = book.book_id AND prices.product_id = quote.product_id;
+    END IF;
+    IF uniform.price IS NULL OR book.expires_at <= now() THEN
         SELECT products.list_price::numeric INTO current_list_price FROM data.products
         WHERE products.dataset = book.dataset AND products.product_id = quote.product_id;
         IF current_list_price IS NULL THEN
             RAISE EXCEPTION 'product % is unknown in dataset %', quote.product_id, book.dataset
                 USING ERRCODE = 'no_data_found';
         END IF;
-        reasons := ARRAY[CASE WHEN book.expires_at <= now() THEN 'book_expired' ELSE 'product_not_in_book' END];
+        reasons := CASE WHEN book.expires_at <= now() THEN ARRAY['book_expired']
+                        WHEN uniform.product_id IS NULL THEN ARRAY['product_not_in_book']
+                        ELSE uniform.reasons END;  -- withdrawn since: they say why
         source := 'list';
         price := current_list_price;
         list_price := current_list_price;
@@ -52,9 +58,14 @@ BEGIN
         SELECT coalesce(users.personalisation_consent, true) INTO consent FROM data.users
         WHERE users.dataset = book.dataset AND users.user_id = quote.user_id;
         IF consent THEN
-            SELECT prices.* INTO personal FROM pricing.personal_prices AS prices
+            SELECT prices.* INTO personal FROM pricing.repriced_personal AS prices
             WHERE prices.book_id = book.book_id AND prices.user_id = quote.user_id
               AND prices.product_id = quote.product_id;
+            IF NOT FOUND THEN
+                SELECT prices.* INTO personal FROM pricing.personal_prices AS prices
+                WHERE prices.book_id = book.book_id AND prices.user_id = quote.user_id
+                  AND prices.product_id = quote.product_id;
+            END IF;
         END IF;
         IF personal.price IS NOT NULL THEN
             source := 'personal';
@@ -82,11 +93,12 @@ BEGIN
             'pool_id', uniform.pool_id, 'uniform_sensitivity', uniform.sensitivity,
             'uniform_valuation', uniform.valuation, 'live_uniform_price', uniform.live_price,
             'sensitivity', personal.sensitivity, 'valuation', personal.valuation,
-            'live_price', personal.live_price, 'live_propensity', personal.live_propensity)) END);
+            'live_price', personal.live_price, 'live_propensity', personal.live_propensity,
+            'repriced_as_of', CASE source WHEN 'personal' THEN personal.decided_at ELSE uniform.decided_at END)) END);
     RETURN NEXT;
 END $$;
 
--- One event of a user's behaviour, for the next collection.
+-- One event of a user's behaviour: their live prices follow it within moments, and the next collection reads it.
 CREATE OR REPLACE FUNCTION pricing.record_event(
     user_id text, kind text, product_id text DEFAULT NULL, category text DEFAULT NULL,
     dwell_seconds double precision DEFAULT NULL, occurred_at timestamptz DEFAULT now()) RETURNS uuid
@@ -101,7 +113,14 @@ BEGIN
         RAISE EXCEPTION 'dwell_seconds must be a number of seconds from 0; got %', dwell_seconds
             USING ERRCODE = 'invalid_parameter_value';
     END IF;
-    INSERT INTO pricing.events VALUES (recorded, user_id, occurred_at, kind, product_id, category, dwell_seconds);
+    IF occurred_at IS NULL OR NOT occurred_at BETWEEN '1970-01-01Z' AND now() + interval '1 minute' THEN
+        RAISE EXCEPTION 'occurred_at must be a time of the past; got %', coalesce(occurred_at::text, 'null')
+            USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    INSERT INTO pricing.events (event_id, user_id, occurred_at, kind, product_id, category, dwell_seconds, dataset)
+    VALUES (recorded, user_id, occurred_at, kind, product_id, category, dwell_seconds,
+            (SELECT books.dataset FROM pricing.live JOIN pricing.books USING (book_id)));
+    INSERT INTO pricing.reprice_queue (user_id) VALUES (user_id);
     RETURN recorded;
 END $$;
 

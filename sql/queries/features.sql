@@ -11,13 +11,22 @@ WITH asked AS (
     FROM decision
     JOIN data.products ON products.dataset = %(dataset)s AND products.product_id = decision.product_id
 ),
+-- Batch reads what was collected and validated; real time also what was recorded since.
+seen AS (
+    SELECT user_id, product_id, category, occurred_at, kind
+    FROM data.behaviour
+    WHERE dataset = %(dataset)s AND user_id IN (SELECT user_id FROM decision)
+    UNION ALL
+    SELECT user_id, product_id, category, occurred_at, kind
+    FROM pricing.events
+    WHERE %(recorded)s AND dataset = %(dataset)s AND NOT collected AND user_id IN (SELECT user_id FROM decision)
+),
 timeline AS (
     SELECT behaviour.user_id, behaviour.product_id, coalesce(behaviour.category, products.category) AS category,
            behaviour.occurred_at AS at, 1 AS event, (behaviour.kind = 'purchase')::integer AS purchase,
            NULL AS decision_id
-    FROM data.behaviour
+    FROM seen AS behaviour
     LEFT JOIN data.products ON products.dataset = %(dataset)s AND products.product_id = behaviour.product_id
-    WHERE behaviour.dataset = %(dataset)s AND behaviour.user_id IN (SELECT user_id FROM decision)
     UNION ALL
     SELECT user_id, product_id, category, decided_at, 0, 0, decision_id
     FROM asked

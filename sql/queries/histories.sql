@@ -1,8 +1,15 @@
--- The events of the users now being decided for, in the order that history offsets count in.
-SELECT behaviour.user_id, behaviour.kind, behaviour.product_id,
-       coalesce(behaviour.category, products.category) AS category,
-       behaviour.dwell_seconds, behaviour.occurred_at
-FROM data.behaviour
-LEFT JOIN data.products ON products.dataset = %(dataset)s AND products.product_id = behaviour.product_id
-WHERE behaviour.dataset = %(dataset)s AND behaviour.user_id IN (SELECT user_id FROM decision)
-ORDER BY behaviour.user_id, behaviour.occurred_at, behaviour.event_id
+-- The events of the users now being decided for, in the order that history offsets count in; with those recorded and
+-- not yet collected where they are asked for.
+SELECT seen.user_id, seen.kind, seen.product_id, coalesce(seen.category, products.category) AS category,
+       seen.dwell_seconds, seen.occurred_at
+FROM (
+    SELECT event_id, user_id, kind, product_id, category, dwell_seconds, occurred_at
+    FROM data.behaviour
+    WHERE dataset = %(dataset)s AND user_id IN (SELECT user_id FROM decision)
+    UNION ALL
+    SELECT event_id::text, user_id, kind, product_id, category, dwell_seconds, occurred_at
+    FROM pricing.events
+    WHERE %(recorded)s AND dataset = %(dataset)s AND NOT collected AND user_id IN (SELECT user_id FROM decision)
+) AS seen
+LEFT JOIN data.products ON products.dataset = %(dataset)s AND products.product_id = seen.product_id
+ORDER BY seen.user_id, seen.occurred_at, seen.event_id

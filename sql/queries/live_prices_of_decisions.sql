@@ -1,9 +1,12 @@
--- What the live book, or the book named, quotes for each pair now being decided, where it is of the same dataset:
--- the personal price, or else the uniform one; and the propensity of a price drawn on the day of the decision.
-SELECT decision.decision_id, coalesce(personal.price, uniform.price) AS price, uniform.price AS uniform_price,
-       CASE WHEN personal.randomised
+-- What is quoted for each pair now being decided, where the live book is of the same dataset: the personal price, or
+-- else the uniform one, as they are now; or, where a book is named, as that book has them. With the propensity of a
+-- price drawn on the day of the decision.
+SELECT decision.decision_id, coalesce(repriced.price, CASE WHEN repriced.book_id IS NULL THEN personal.price END,
+           repriced_uniform.price, uniform.price) AS price,
+       coalesce(repriced_uniform.price, uniform.price) AS uniform_price,
+       CASE WHEN coalesce(repriced.randomised, personal.randomised)
              AND (snapshots.as_of AT TIME ZONE 'UTC')::date = (decision.decided_at AT TIME ZONE 'UTC')::date
-            THEN personal.propensity END AS propensity
+            THEN coalesce(repriced.propensity, personal.propensity) END AS propensity
 FROM decision
 JOIN pricing.books ON books.book_id = coalesce(%(book_id)s, (SELECT live.book_id FROM pricing.live))
  AND books.dataset = %(dataset)s
@@ -13,3 +16,9 @@ JOIN pricing.uniform_prices AS uniform
 LEFT JOIN pricing.personal_prices AS personal
   ON personal.book_id = books.book_id AND personal.user_id = decision.user_id
  AND personal.product_id = decision.product_id
+LEFT JOIN pricing.repriced_personal AS repriced
+  ON %(book_id)s IS NULL AND repriced.book_id = books.book_id AND repriced.user_id = decision.user_id
+ AND repriced.product_id = decision.product_id
+LEFT JOIN pricing.repriced_uniform
+  ON %(book_id)s IS NULL AND repriced_uniform.book_id = books.book_id
+ AND repriced_uniform.product_id = decision.product_id

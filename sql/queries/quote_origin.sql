@@ -2,7 +2,9 @@
 -- the book was live at that moment.
 SELECT quotes.*, books.policy, books.terms, books.currency, books.run_id, books.content_hash, books.approver,
        books.state, books.certificate, snapshots.snapshot_id, snapshots.dataset, snapshots.row_counts, snapshots.as_of,
-       CASE quotes.source WHEN 'personal' THEN personal.price WHEN 'uniform' THEN uniform.price END AS kept_price,
+       CASE WHEN quotes.priced_from ? 'repriced_as_of' THEN NULL
+            WHEN quotes.source = 'personal' THEN personal.price
+            WHEN quotes.source = 'uniform' THEN uniform.price END AS kept_price,
        live_entry.entry_id, live_entry.book_id AS live_book_id, live_entry.details
 FROM pricing.quotes
 JOIN pricing.books USING (book_id)

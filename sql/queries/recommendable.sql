@@ -6,10 +6,10 @@ WITH book AS (
 ),
 personal AS (
     SELECT prices.product_id, prices.price, prices.sensitivity, prices.valuation
-    FROM pricing.personal_prices AS prices
+    FROM pricing.current_personal AS prices
     JOIN book USING (book_id)
     JOIN data.users ON users.dataset = book.dataset AND users.user_id = prices.user_id
-    WHERE prices.user_id = %(user_id)s AND coalesce(users.personalisation_consent, true)
+    WHERE prices.user_id = %(user_id)s AND prices.price IS NOT NULL AND coalesce(users.personalisation_consent, true)
 )
 SELECT uniform.product_id, products.title, book.currency, book.weight AS satisfaction_weight,
        coalesce(personal.price, uniform.price)::double precision AS price,
@@ -18,7 +18,7 @@ SELECT uniform.product_id, products.title, book.currency, book.weight AS satisfa
        coalesce(personal.valuation, uniform.valuation) AS valuation,
        CASE WHEN personal.product_id IS NULL THEN 'uniform' ELSE 'personal' END AS source
 FROM book
-JOIN pricing.uniform_prices AS uniform USING (book_id)
+JOIN pricing.current_uniform AS uniform USING (book_id)
 JOIN data.products ON products.dataset = book.dataset AND products.product_id = uniform.product_id
 LEFT JOIN personal ON personal.product_id = uniform.product_id
-WHERE personal.product_id IS NOT NULL OR NOT EXISTS (SELECT FROM personal)
+WHERE uniform.price IS NOT NULL AND (personal.product_id IS NOT NULL OR NOT EXISTS (SELECT FROM personal))

@@ -1,14 +1,34 @@
-"""A small shop that keeps every rule, to be spoilt by the tests."""
+"""A small shop that keeps every rule, to be spoilt by the tests, and one from its tables to live prices."""
 
 from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
+from psycopg2.extensions import connection as Connection
 
+import tasks.explain
+import tasks.publish
+from models.content import NO_ENCODERS
+from models.decisions import Decisions
+from models.demand_curve import DemandCurve
+from models.policy import Exploration, Guardrails, PricingPolicy
+from tasks.certify import Certificate, certify
+from tasks.conformity import conform
+from tasks.contract import TABLES
+from tasks.copying import copy_frame
 from tasks.database import database_url as database_url_of
-from tasks.database import migrate
+from tasks.database import migrate, read_frame, transaction
+from tasks.price import PricedBook, price
+from tasks.promote import Promotion
+from tasks.publish import publish
+from tasks.registry import RegisteredDemand
 from tasks.settings import Settings
+from tasks.snapshots import take_snapshot
 
 Execute = Callable[[str, str], list[tuple[object, ...]]]
 Tables = dict[str, pd.DataFrame]
@@ -87,3 +107,89 @@ def migrated(settings: Settings) -> None:
 def query(settings: Settings, execute: Execute) -> Callable[[str], list[tuple[object, ...]]]:
     """Run one statement on the settings' database; returns its rows."""
     return lambda statement: execute(database_url_of(settings), statement)
+
+
+STEP = 0.08
+POLICY = PricingPolicy(
+    guardrails=Guardrails(
+        minimum_margin=0.05, maximum_markup=0.0, maximum_discount=0.4, maximum_step=STEP, above_uniform=False
+    ),
+    exploration=Exploration(share=0.2, dither=0.01),
+)
+
+
+class DevotedDemand:
+    """Who did more, and more with the product, is ready to pay less: prices that behaviour moves."""
+
+    encoders = NO_ENCODERS
+
+    def curve(self, decisions: Decisions, personal: bool = True) -> DemandCurve:
+        frame, known = decisions.frame, decisions.consent & personal
+        own = -0.06 * frame["activity_events"].fillna(0) - 0.1 * frame["pair_product_events"].fillna(0)
+        return DemandCurve(np.full(len(frame), 6.0), 0.8 + np.where(known, own, 0))
+
+
+@dataclass(frozen=True)
+class Registered(RegisteredDemand):
+    def demand(self) -> Any:
+        return DevotedDemand()
+
+
+@dataclass(frozen=True)
+class BookShop:
+    """A shop in the database, and the stations from its tables to live prices."""
+
+    url: str
+    policy: PricingPolicy = POLICY
+    step: float = STEP
+    demand: Any = field(default_factory=DevotedDemand)
+
+    def priced(self, policy: PricingPolicy = POLICY) -> tuple[PricedBook, Promotion]:
+        with transaction(self.url) as connection:
+            snapshot = take_snapshot(connection, "shop", "EUR", {}, datetime(2026, 1, 1, tzinfo=UTC))
+        promotion = Promotion(Registered(1, "run", "shop"), snapshot, policy, cold_start=False, gates=())
+        return price.fn(promotion), promotion
+
+    def published(self, policy: PricingPolicy = POLICY) -> tuple[PricedBook, Promotion, Certificate]:
+        priced, promotion = self.priced(policy)
+        certificate = certify.fn(priced, promotion)
+        publish.fn(priced, certificate)
+        return priced, promotion, certificate
+
+    def rows(self, statement: str) -> pd.DataFrame:
+        with transaction(self.url) as connection:
+            return read_frame(connection, statement)
+
+    def run(self, statement: str) -> None:
+        with transaction(self.url) as connection, connection.cursor() as cursor:
+            cursor.execute(statement)
+
+    def quotes(self) -> pd.Series:
+        """What every user would be quoted for every product now, by (user_id, product_id)."""
+        found = self.rows(
+            "SELECT users.user_id, products.product_id, quote.price::double precision, quote.source "
+            "FROM data.users, data.products, pricing.quote(users.user_id, products.product_id) AS quote"
+        )
+        return found.set_index(["user_id", "product_id"])["price"]
+
+    def add(self, table: str, frame: pd.DataFrame) -> None:
+        with transaction(self.url) as connection:
+            _fill(connection, {table: frame})
+
+
+def _fill(connection: Connection, tables: Tables) -> None:
+    for name, frame in tables.items():
+        rows = conform(frame, TABLES[name], name, first_row=1)
+        copy_frame(connection, ["data", name], rows.assign(dataset="shop"))
+
+
+@pytest.fixture
+def book_shop(settings: Settings, learnable_shop: Tables, monkeypatch: pytest.MonkeyPatch) -> BookShop:
+    assert settings.database_url is not None
+    url = settings.database_url.get_secret_value()
+    migrate(url)
+    with transaction(url) as connection:
+        _fill(connection, learnable_shop)
+    monkeypatch.setattr(tasks.publish, "align_champion", lambda live: None)
+    monkeypatch.setattr(tasks.explain, "version_of", lambda version: Registered(int(version), "run", "shop"))
+    return BookShop(url)

@@ -1,0 +1,25 @@
+"""The reprice flow: it runs on and on, and live prices follow what users do and the market does."""
+
+from prefect import flow
+from pydantic import BaseModel, ConfigDict, Field
+
+from tasks.publish import repair_champion
+from tasks.reprice import RepriceTally, reprice_waiting
+
+
+class RepriceParameters(BaseModel):
+    """How long to go on, and in which portions."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    minutes: float | None = Field(None, gt=0, title="Minutes", description="Empty: until the run is cancelled.")
+    entries_at_once: int = Field(
+        128, ge=1, le=10_000, title="Entries at once", description="What one transaction takes from the queue."
+    )
+
+
+@flow(name="reprice")
+def reprice(parameters: RepriceParameters) -> RepriceTally:
+    """Price users who acted and products whose market changed, as they come, under the live book's model and policy."""
+    repair_champion()
+    return reprice_waiting(parameters.minutes, parameters.entries_at_once)

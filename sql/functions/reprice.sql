@@ -1,0 +1,58 @@
+-- What puts work into pricing.reprice_queue, beside pricing.record_event, and wakes who waits for it.
+
+CREATE OR REPLACE FUNCTION pricing.wake_repricing() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog AS $$
+BEGIN
+    NOTIFY reprice;
+    RETURN NULL;
+END $$;
+
+-- Products of the live book whose market, cost, list price or stock has changed.
+CREATE OR REPLACE FUNCTION pricing.queue_changed_products() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
+BEGIN
+    INSERT INTO pricing.reprice_queue (product_id)
+    SELECT DISTINCT changed.product_id
+    FROM changed
+    JOIN pricing.live ON true
+    JOIN pricing.books ON books.book_id = live.book_id AND books.dataset = changed.dataset
+    JOIN pricing.uniform_prices AS uniform
+      ON uniform.book_id = live.book_id AND uniform.product_id = changed.product_id;
+    RETURN NULL;
+END $$;
+
+-- Another book is live: it has not seen what was recorded and has not been collected yet, nor, perhaps, what the market
+-- did while it was made. Whoever reprices meanwhile is waited for, so that nobody prices for a book that has just gone.
+CREATE OR REPLACE FUNCTION pricing.queue_unseen_changes() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
+BEGIN
+    PERFORM pg_advisory_xact_lock(7265003);
+    INSERT INTO pricing.reprice_queue (user_id)
+    SELECT DISTINCT events.user_id
+    FROM pricing.live
+    JOIN pricing.books USING (book_id)
+    JOIN pricing.events ON events.dataset = books.dataset AND NOT events.collected;
+    INSERT INTO pricing.reprice_queue (product_id)
+    SELECT DISTINCT repriced.product_id
+    FROM pricing.live
+    JOIN pricing.books USING (book_id)
+    JOIN pricing.uniform_prices AS uniform USING (book_id)
+    JOIN pricing.repriced_uniform AS repriced USING (product_id)
+    WHERE repriced.book_id <> live.book_id AND repriced.repriced_at > books.staged_at - interval '1 hour';
+    RETURN NULL;
+END $$;
+
+DO $$
+DECLARE changing text;
+BEGIN
+    CREATE OR REPLACE TRIGGER waiting_work_wakes AFTER INSERT ON pricing.reprice_queue
+        FOR EACH STATEMENT EXECUTE FUNCTION pricing.wake_repricing();
+    CREATE OR REPLACE TRIGGER another_book_is_live AFTER INSERT OR UPDATE ON pricing.live
+        FOR EACH STATEMENT EXECUTE FUNCTION pricing.queue_unseen_changes();
+    FOREACH changing IN ARRAY ARRAY['market', 'products', 'inventory'] LOOP
+        EXECUTE format('CREATE OR REPLACE TRIGGER new_rows_reprice AFTER INSERT ON data.%I REFERENCING NEW TABLE AS '
+            'changed FOR EACH STATEMENT EXECUTE FUNCTION pricing.queue_changed_products()', changing);
+        EXECUTE format('CREATE OR REPLACE TRIGGER changed_rows_reprice AFTER UPDATE ON data.%I REFERENCING NEW TABLE '
+            'AS changed FOR EACH STATEMENT EXECUTE FUNCTION pricing.queue_changed_products()', changing);
+    END LOOP;
+END $$;

@@ -1,0 +1,20 @@
+-- Take the oldest waiting users and pairs out of the queue, those who acted first. Another worker's entries are
+-- skipped, and so is a user whom another one is pricing: two prices of one pair are never made side by side.
+WITH waiting AS MATERIALIZED (
+    SELECT entry_id, user_id, product_id, queued_at
+    FROM pricing.reprice_queue
+    WHERE user_id IS NOT NULL
+    ORDER BY product_id IS NOT NULL, entry_id
+    LIMIT %(entries)s
+    FOR UPDATE SKIP LOCKED
+),
+claimed AS MATERIALIZED (
+    SELECT user_id
+    FROM (SELECT DISTINCT user_id FROM waiting) AS asked
+    WHERE pg_try_advisory_xact_lock(hashtextextended(user_id, 0))
+)
+DELETE FROM pricing.reprice_queue AS queue
+USING waiting
+JOIN claimed USING (user_id)
+WHERE queue.entry_id = waiting.entry_id
+RETURNING waiting.user_id, waiting.product_id, waiting.queued_at
