@@ -158,6 +158,19 @@ def rollback(
     answers.console.print(f"Book {live.book_id} is live, from model version {live.model_version}.")
 
 
+@app.command(epilog="Example: pricing reprice --minutes 10")
+def reprice(
+    minutes: Annotated[float | None, typer.Option(min=0, help="Without it, until Ctrl-C.")] = None,
+) -> None:
+    """Let live prices follow what users do and what the market does; `pricing up` runs one already."""
+    with _platform():
+        from flows.reprice import RepriceParameters
+        from flows.reprice import reprice as reprice_flow
+
+        tally = reprice_flow(RepriceParameters(minutes=minutes))
+    answers.console.print(f"{tally.entries:,} entries of the queue, {tally.prices:,} prices.")
+
+
 @app.command(epilog="Example: pricing verify")
 def verify() -> None:
     """Check the ledger's chain and that the live prices are those it recorded."""
@@ -283,3 +296,7 @@ def _platform() -> Iterator[None]:
         os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
         os.environ.update(environment(Settings()))
         yield
+
+
+if __name__ == "__main__":
+    main()

@@ -15,6 +15,7 @@ from psycopg2.extensions import connection as Connection
 from tasks.database import DatabaseUnavailableError, database_url, transaction
 from tasks.repricing import Demands, Repriced, continued_book, registered_demand, reprice_products, reprice_users
 from tasks.settings import Settings
+from tasks.signals import asked_to_stop
 
 log = logging.getLogger("pricing.reprice")
 
@@ -49,7 +50,7 @@ class RepriceTally:
 
 @task
 def reprice_waiting(minutes: float | None, entries_at_once: int) -> RepriceTally:
-    """Price what waits in pricing.reprice_queue as it arrives, for so many minutes or until the run is cancelled.
+    """Price what waits in pricing.reprice_queue as it arrives, for so many minutes or until it is asked to stop.
 
     Any number of these may run side by side. A block of the queue is one transaction: whatever fails, its entries
     wait again. A database that is away is waited for.
@@ -58,9 +59,12 @@ def reprice_waiting(minutes: float | None, entries_at_once: int) -> RepriceTally
         RepricingError: a price would break a rule.
     """
     ends = None if minutes is None else time.monotonic() + 60 * minutes
-    return reprice_until(
-        lambda: ends is not None and time.monotonic() >= ends, database_url(Settings()), entries_at_once
-    )
+    with asked_to_stop() as stopping:
+
+        def ended() -> bool:
+            return stopping.is_set() or (ends is not None and time.monotonic() >= ends)
+
+        return reprice_until(ended, database_url(Settings()), entries_at_once)
 
 
 def reprice_until(

@@ -6,10 +6,7 @@ MLFLOW_TRACKING_URI) is used there and not started here.
 
 import logging
 import os
-import signal
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from sqlalchemy.engine import make_url
@@ -21,6 +18,7 @@ from tasks.environment import environment
 from tasks.ports import free_port, is_free
 from tasks.postgres import stop
 from tasks.settings import Settings
+from tasks.signals import asked_to_stop
 from tasks.supervision import Child, Program, ServerError, Stopping, end_all
 
 POOL = "pricing"
@@ -37,7 +35,7 @@ def run_servers(settings: Settings) -> None:
     server does not start.
     """
     children: list[Child] = []
-    with claim(settings.home) as held, _asked_to_stop() as stopping:
+    with claim(settings.home) as held, asked_to_stop() as stopping:
         _require_free_ports(settings)
         try:
             _start(settings, held, children, stopping)
@@ -49,19 +47,6 @@ def run_servers(settings: Settings) -> None:
             pass
         finally:
             _end(settings, children)
-
-
-@contextmanager
-def _asked_to_stop() -> Iterator[threading.Event]:
-    """An event that the first signal to end sets."""
-    stopping = threading.Event()
-    signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    before = {number: signal.signal(number, lambda *_: stopping.set()) for number in signals}
-    try:
-        yield stopping
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _require_free_ports(settings: Settings) -> None:
@@ -96,6 +81,8 @@ def _start(settings: Settings, held: HeldClaim, children: list[Child], stopping:
     worker.await_ready(stopping)
     _log.info("worker ready: it takes flow runs from the work pool %s", POOL)
     _deploy(settings, variables, held, children, stopping)
+    children.append(Child(_reprice(settings, variables), held))
+    _log.info("repricing: live prices follow what users do and what the market does")
     held.announce(variables["PREFECT_API_URL"])
     _log.info("everything is up; Ctrl-C ends it all")
 
@@ -119,11 +106,11 @@ def _deploy(
 
 
 def _end(settings: Settings, children: list[Child]) -> None:
-    """End the worker while Prefect still hears how its flow runs ended, then the servers, then Postgres."""
+    """End who runs flows while Prefect still hears how they ended, then the servers, then Postgres."""
     _log.info("ending the servers")
-    worker = [child for child in children if child.program.name == "worker"]
-    end_all(worker)
-    end_all([child for child in children if child not in worker])
+    running = [child for child in children if child.program.name in ("worker", "reprice")]
+    end_all(running)
+    end_all([child for child in children if child not in running])
     if settings.database_url is None:
         stop(settings.home)
     _log.info("all servers have ended")
@@ -196,6 +183,10 @@ def _worker(settings: Settings, variables: dict[str, str]) -> Program:
         address=f"http://127.0.0.1:{port}",
         health="/health",
     )
+
+
+def _reprice(settings: Settings, variables: dict[str, str]) -> Program:
+    return Program("reprice", ["flows.command", "reprice"], variables, _log_file(settings, "reprice"))
 
 
 def _log_file(settings: Settings, name: str) -> Path:
