@@ -134,6 +134,7 @@ class Batch:
             self._merge_table(waiting)
             waiting.drop(self.connection)
         with self.connection.cursor() as cursor:
+            cursor.execute(sql.query("recorded_mark"), {"dataset": self.load.dataset})
             cursor.execute(sql.query("loads_left_behind"), {"dataset": self.load.dataset, "load_id": self.load.load_id})
             left_behind = [load_id for (load_id,) in cursor.fetchall()]
         for load_id in left_behind:

@@ -16,6 +16,7 @@ from tasks.contract import TABLES, ContractError, Table
 from tasks.database import database_url, transaction
 from tasks.settings import Settings
 from tasks.sources import Source, SourceParameters, open_source
+from tasks.sources.recorded import Recorded
 from tasks.waiting import Waiting
 
 OVERLAP = timedelta(days=1)  # how late a row may arrive and still be read: sources that can, start that much earlier
@@ -38,6 +39,7 @@ class Load:
 def collect(parameters: SourceParameters) -> Load:
     """Copy a source's rows into the waiting tables of a new load; an unchanged source is not read.
 
+    With them comes what the storefront recorded of the same dataset since it was last collected.
     Sources that can tell new rows by their time are read from a day before the newest row the dataset has
     in each table; the other tables are read whole.
 
@@ -54,6 +56,9 @@ def collect_from(source: Source, url: str) -> Load:
     """What the task does, for any source."""
     fingerprint = source.fingerprint()
     with transaction(url) as connection:
+        recorded = Recorded(connection, source.name, source.currency)
+        if (since := recorded.fingerprint()) is not None and fingerprint is not None:
+            fingerprint = f"{fingerprint} {since}"
         known = _unchanged(connection, source, fingerprint)
         if known is not None:
             log.info("%s is unchanged since load %d", source.name, known.load_id)
@@ -61,7 +66,11 @@ def collect_from(source: Source, url: str) -> Load:
         present = _present_tables(source)
         load_id = _open_load(connection, source, fingerprint)
         row_counts = {
-            table.name: _collect_table(connection, source, Waiting(table, load_id), table.name in present)
+            table.name: _collect_table(
+                connection,
+                [asked for asked, tables in ((source, present), (recorded, recorded.tables())) if table.name in tables],
+                Waiting(table, load_id),
+            )
             for table in TABLES.values()
         }
         with connection.cursor() as cursor:
@@ -104,19 +113,25 @@ def _open_load(connection: Connection, source: Source, fingerprint: str | None) 
     return int(load_id)
 
 
-def _collect_table(connection: Connection, source: Source, waiting: Waiting, present: bool) -> int:
+def _collect_table(connection: Connection, sources: list[Source], waiting: Waiting) -> int:
     waiting.create(connection)
-    if not present:
-        return 0
-    started, table = perf_counter(), waiting.table
+    started, table, rows = perf_counter(), waiting.table, 0
+    for source in sources:
+        rows += _collect_rows(connection, source, waiting)
+    if sources:
+        waiting.refuse_duplicates(connection)
+        log.info("%s: %s rows in %.1f s", table.name, f"{rows:,}", perf_counter() - started)
+    return rows
+
+
+def _collect_rows(connection: Connection, source: Source, waiting: Waiting) -> int:
+    table = waiting.table
     origin, since = source.origin(table.name), _watermark(connection, source.name, table)
     row = 1
     for frame in source.batches(table.name, since):
         conforming = conform(frame, table, origin, row)
         waiting.append(connection, conforming.assign(origin=origin, row_number=range(row, row + len(frame))))
         row += len(frame)
-    waiting.refuse_duplicates(connection)
-    log.info("%s: %s rows in %.1f s", table.name, f"{row - 1:,}", perf_counter() - started)
     return row - 1
 
 

@@ -4,6 +4,8 @@ ALTER TABLE pricing.events
     ADD COLUMN dataset text,                             -- of the book that was live when it was recorded
     ADD COLUMN recorded_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     ADD COLUMN collected boolean NOT NULL DEFAULT false; -- it has come back through a collection, into data.behaviour
+ALTER TABLE pricing.outcomes ADD COLUMN collected boolean NOT NULL DEFAULT false;
+CREATE INDEX outcomes_to_collect ON pricing.outcomes (quote_id) WHERE NOT collected;
 CREATE INDEX events_by_user ON pricing.events (user_id, occurred_at) WHERE NOT collected;
 CREATE INDEX offers_by_product ON data.offers (dataset, product_id);
 

