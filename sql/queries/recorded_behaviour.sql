@@ -2,5 +2,5 @@
 SELECT event_id::text, user_id, occurred_at, kind, product_id, category, dwell_seconds
 FROM pricing.events
 JOIN data.users USING (dataset, user_id)
-WHERE dataset = %(dataset)s AND NOT collected AND occurred_at <= coalesce(%(until)s, 'infinity')
+WHERE dataset = %(dataset)s AND NOT collected AND occurred_at <= coalesce(%(until)s::timestamptz, 'infinity')
 ORDER BY occurred_at

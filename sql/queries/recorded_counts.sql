@@ -2,11 +2,11 @@
 -- rest of the dataset to be put on one timeline with it.
 SELECT events.total + outcomes.total AS total, events.late + outcomes.late AS late
 FROM (
-    SELECT count(*) AS total, count(*) FILTER (WHERE NOT collected AND occurred_at > %(until)s) AS late
+    SELECT count(*) AS total, count(*) FILTER (WHERE NOT collected AND occurred_at > %(until)s::timestamptz) AS late
     FROM pricing.events WHERE dataset = %(dataset)s
 ) AS events,
 (
-    SELECT count(*) AS total, count(*) FILTER (WHERE NOT collected AND quoted_at > %(until)s) AS late
+    SELECT count(*) AS total, count(*) FILTER (WHERE NOT collected AND quoted_at > %(until)s::timestamptz) AS late
     FROM pricing.outcomes JOIN pricing.quotes USING (quote_id) JOIN pricing.books USING (book_id)
     WHERE books.dataset = %(dataset)s
 ) AS outcomes

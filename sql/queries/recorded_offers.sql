@@ -7,5 +7,5 @@ FROM pricing.outcomes
 JOIN pricing.quotes USING (quote_id)
 JOIN pricing.books USING (book_id)
 JOIN data.users ON users.dataset = books.dataset AND users.user_id = quotes.user_id
-WHERE books.dataset = %(dataset)s AND NOT outcomes.collected AND quoted_at <= coalesce(%(until)s, 'infinity')
+WHERE books.dataset = %(dataset)s AND NOT outcomes.collected AND quoted_at <= coalesce(%(until)s::timestamptz, 'infinity')
 ORDER BY quoted_at
