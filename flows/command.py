@@ -186,6 +186,21 @@ def verify() -> None:
     )
 
 
+@app.command(epilog="Example: pricing forget 01104905")
+def forget(user: Annotated[str, typer.Argument(help="A user's id.")]) -> None:
+    """Remove a person's data, prices and quotes; the ledger still verifies."""
+    with _database():
+        from tasks.forget import forget as forget_user
+
+        found = forget_user(user)
+    for table, count in found.rows.items():
+        answers.console.print(f"{table}: {count:,} rows removed", highlight=False)
+    answers.console.print(
+        "Remove the person from the source too: its next collection would bring them back. "
+        "The next training leaves them out of the model."
+    )
+
+
 @app.command(epilog="Example: pricing replay 6f1e3c0a-9d1b-4c57-9a77-3c1c7a3a5b21")
 def replay(quote_id: Annotated[str, typer.Argument(help="A quote's id, as pricing.quote returned it.")]) -> None:
     """Compute a past price again, digit by digit, from what was stored with it, and say what it came from."""

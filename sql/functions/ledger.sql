@@ -73,10 +73,14 @@ BEGIN
             FROM pricing.%I AS personal
         ),
         user_hashes AS (
-            SELECT user_id, encode(sha256(convert_to(
+            SELECT row_number() OVER (ORDER BY user_id COLLATE "C") - 1 AS remaining_before, 1 AS kind, 0 AS place,
+                   encode(sha256(convert_to(
                        string_agg(content, E'\n' ORDER BY product_id COLLATE "C"), 'UTF8')), 'hex') AS hash
             FROM user_rows
             GROUP BY user_id
+            UNION ALL  -- those who were forgotten since, each before the remaining user who came next
+            SELECT place - row_number() OVER (ORDER BY place) + 1, 0, place, hash
+            FROM pricing.forgotten WHERE book_id = $1
         ),
         product_hashes AS (
             SELECT product_id, encode(sha256(convert_to(CASE WHEN sensitivity IS NOT NULL THEN uniform::text ELSE
@@ -85,9 +89,9 @@ BEGIN
             FROM pricing.%I AS uniform
         )
         SELECT encode(sha256(convert_to(concat_ws(E'\n',
-            (SELECT string_agg(hash, E'\n' ORDER BY user_id COLLATE "C") FROM user_hashes),
+            (SELECT string_agg(hash, E'\n' ORDER BY remaining_before, kind, place) FROM user_hashes),
             (SELECT string_agg(hash, E'\n' ORDER BY product_id COLLATE "C") FROM product_hashes)), 'UTF8')), 'hex')
         $query$, 'personal_prices_' || hashed_book_id, 'uniform_prices_' || hashed_book_id)
-        INTO content_hash;
+        INTO content_hash USING hashed_book_id;
     RETURN content_hash;
 END $$;

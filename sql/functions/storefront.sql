@@ -161,8 +161,8 @@ BEGIN
     GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA pricing, data, incoming TO pricing_worker;
     GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA pricing TO pricing_worker;
     -- What is live and why, who trained and who approved: only functions write it, and the worker does not approve.
-    REVOKE INSERT, UPDATE, DELETE, TRUNCATE ON pricing.live, pricing.ledger, pricing.trainings, pricing.approvals
-        FROM pricing_worker;
+    REVOKE INSERT, UPDATE, DELETE, TRUNCATE ON pricing.live, pricing.ledger, pricing.trainings, pricing.approvals,
+        pricing.forgotten FROM pricing_worker;
     REVOKE EXECUTE ON FUNCTION pricing.approve(integer) FROM pricing_worker;
     GRANT USAGE ON SCHEMA pricing TO pricing_reviewer;
     GRANT SELECT ON pricing.price_books, pricing.price_lineage, pricing.ledger TO pricing_reviewer;
