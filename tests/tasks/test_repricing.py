@@ -180,7 +180,22 @@ def test_a_price_that_no_rule_admits_any_more_is_withdrawn(book_shop: Any) -> No
     reprice(book_shop)
     (quote,) = book_shop.rows("SELECT * FROM pricing.quote('u001', 'p03')").itertuples()
     assert quote.source == "list"
-    assert quote.reasons == ["guardrail_conflict:minimum_margin>maximum_markup"] or "conflict" in quote.reasons[0]
+    assert len(quote.reasons) == 1 and "minimum_margin" in quote.reasons[0]
+
+
+def test_what_is_sold_out_since_has_no_personal_price(book_shop: Any) -> None:
+    book_shop.run(
+        "INSERT INTO data.inventory (dataset, pool_id, product_id, capacity) SELECT 'shop', 'all of p03', 'p03',"
+        " 1e6 + sum(purchased::integer) FROM data.offers WHERE product_id = 'p03';"
+        "UPDATE data.offers SET pool_id = 'all of p03' WHERE product_id = 'p03'"
+    )
+    book_shop.published(FREE)
+    assert PRODUCT in personal(book_shop).index
+    book_shop.run("UPDATE data.inventory SET capacity = capacity - 1e6")
+    reprice(book_shop)
+    assert PRODUCT not in personal(book_shop).index
+    (quote,) = book_shop.rows("SELECT * FROM pricing.quote('u001', 'p03')").itertuples()
+    assert (quote.source, quote.reasons[-1]) == ("uniform", "no_personal_price")
 
 
 def test_a_market_observation_is_seen(book_shop: Any) -> None:
