@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cache
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -58,9 +58,9 @@ class Repriced:
     prices: int = 0
 
 
-@cache
+@lru_cache(maxsize=2)  # a rollback goes back and forth
 def registered_demand(model_version: int) -> FittedDemand:
-    """The model of a version, loaded once a process."""
+    """The model of a version, loaded once while it is in use."""
     return version_of(str(model_version)).demand()
 
 

@@ -46,7 +46,7 @@ class Recorded:
         return hashlib.sha256(f"{self.name} {usable}".encode()).hexdigest() if usable else None
 
     def tables(self) -> frozenset[str]:
-        """Those that hold anything new."""
+        """The two that a storefront adds to."""
         return frozenset(QUERIES)
 
     def origin(self, table: str) -> str:
