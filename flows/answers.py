@@ -128,6 +128,23 @@ def _print_figures(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Non
     console.print(table)
 
 
+def print_surveillance(surveillance: "Surveillance") -> None:
+    """The newest window's checks, and what they ask for."""
+    table = Table("check", "value", "limit", "rows", "in figures", box=None, header_style="bold")
+    for finding in surveillance.findings[-1]:
+        value = "too little to tell" if finding.value != finding.value else f"{finding.value:.2f}"
+        style = "red" if finding.is_breached else ""
+        table.add_row(
+            finding.check.replace("_", " "), value, f"{finding.limit:.2f}", f"{finding.rows:,}", finding.excess,
+            style=style,
+        )  # fmt: skip
+    console.print(table)
+    for alarm in surveillance.alarms:
+        console.print(f"[red]{alarm.action.replace('_', ' ')}[/]: {', '.join(alarm.checks)}")
+    if not surveillance.alarms:
+        console.print("No alarm.")
+
+
 def print_summary(summary: "Summary | None") -> None:
     """What a run put live, for a person to read."""
     if summary is None:

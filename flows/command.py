@@ -171,6 +171,17 @@ def reprice(
     answers.console.print(f"{tally.entries:,} entries of the queue, {tally.prices:,} prices.")
 
 
+@app.command(epilog="Example: pricing monitor --hours 24")
+def monitor(hours: Annotated[float, typer.Option(min=0.01, help="Length of a window.")] = 24) -> None:
+    """What the model promised against what happened, in the last five windows; the hourly flow does the same."""
+    with _platform():
+        from flows.monitor import MonitorParameters
+        from flows.monitor import monitor as monitor_flow
+
+        surveillance = monitor_flow(MonitorParameters(window_hours=hours))
+    answers.print_surveillance(surveillance)
+
+
 @app.command(epilog="Example: pricing verify")
 def verify() -> None:
     """Check the ledger's chain and that the live prices are those it recorded."""

@@ -1,11 +1,8 @@
 """Report: the plots and figures of a certified book, where reviewers look: its model's run and the Prefect run."""
 
-import base64
 import logging
-from io import BytesIO
 from typing import Any
 
-from matplotlib.figure import Figure
 from mlflow.tracking import MlflowClient
 from prefect import task
 from prefect.artifacts import create_image_artifact, create_markdown_artifact
@@ -13,6 +10,7 @@ from prefect.artifacts import create_image_artifact, create_markdown_artifact
 from tasks.book_plots import book_plots
 from tasks.certify import Certificate
 from tasks.database import database_url, transaction
+from tasks.plots import data_url
 from tasks.price import PricedBook
 from tasks.promote import Promotion
 from tasks.registry import describe_version
@@ -48,7 +46,7 @@ def report_book(priced: PricedBook, promotion: Promotion, certificate: Certifica
     figures = book_plots(priced.sample, priced.parity)
     for name, figure in figures.items():
         client.log_figure(run_id, figure, f"{folder}/{name}.png")
-        create_image_artifact(_data_url(figure), key=f"book-{name.replace('_', '-')}", description=CAPTIONS[name])
+        create_image_artifact(data_url(figure), key=f"book-{name.replace('_', '-')}", description=CAPTIONS[name])
     log.info(
         "page and %d plots of book %d are in folder %s of run %s", len(figures), priced.book.book_id, folder, run_id
     )
@@ -125,9 +123,3 @@ def _interval(group: dict[str, Any]) -> str:
 
 def _table(columns: list[str], rows: list[list[str]]) -> list[str]:
     return [f"| {' | '.join(cells)} |" for cells in (columns, ["---"] * len(columns), *rows)]
-
-
-def _data_url(figure: Figure) -> str:
-    image = BytesIO()
-    figure.savefig(image, format="png", dpi=110)
-    return f"data:image/png;base64,{base64.b64encode(image.getvalue()).decode()}"

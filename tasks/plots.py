@@ -1,5 +1,8 @@
 """The plots of a model's page: what a reviewer looks at before approving it."""
 
+import base64
+from io import BytesIO
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -35,6 +38,13 @@ def titled_axes(title: str, x: str, y: str) -> tuple[Figure, Axes]:
     axes.set_ylabel(y)
     axes.spines[["top", "right"]].set_visible(False)
     return figure, axes
+
+
+def data_url(figure: Figure) -> str:
+    """A figure as an address that holds its picture, which artifacts of a flow run show."""
+    image = BytesIO()
+    figure.savefig(image, format="png", dpi=110)
+    return f"data:image/png;base64,{base64.b64encode(image.getvalue()).decode()}"
 
 
 def _log_loss(comparison: pd.DataFrame) -> Figure:
