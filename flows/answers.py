@@ -11,6 +11,7 @@ from rich.table import Column, Table
 
 if TYPE_CHECKING:
     from tasks.explain import Explanation
+    from tasks.monitor import Surveillance
     from tasks.quote import Quote
     from tasks.recommend import Recommendation
     from tasks.replay import Replay
