@@ -2,9 +2,13 @@
 
 from importlib import import_module
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import yaml
+
+from models.drift import Action
+from tasks.monitor import Alarm
 
 FILE = Path(__file__).parents[2] / "infra" / "prefect.yaml"
 DEPLOYMENTS = yaml.safe_load(FILE.read_text(encoding="utf-8"))["deployments"]
@@ -22,3 +26,15 @@ def test_its_flow_accepts_its_parameters(deployment: dict[str, object]) -> None:
     assert flow.validate_parameters(deployment["parameters"])
     assert deployment["description"]
     assert deployment["concurrency_limit"]["limit"] == 1  # type: ignore[index]
+
+
+def test_every_trigger_waits_for_an_alarm_that_monitoring_raises() -> None:
+    raised = {Alarm(action, ()).event for action in get_args(Action)}
+    triggers = [trigger for deployment in DEPLOYMENTS for trigger in deployment.get("triggers", [])]
+    assert triggers
+    assert {event for trigger in triggers for event in trigger["expect"]} <= raised
+
+
+def test_nothing_rolls_back_by_itself_until_somebody_says_so() -> None:
+    (rollback,) = (deployment for deployment in DEPLOYMENTS if deployment["name"] == "rollback")
+    assert [trigger["enabled"] for trigger in rollback["triggers"]] == [False]
