@@ -28,11 +28,17 @@ def test_its_flow_accepts_its_parameters(deployment: dict[str, object]) -> None:
     assert deployment["concurrency_limit"]["limit"] == 1  # type: ignore[index]
 
 
-def test_every_trigger_waits_for_an_alarm_that_monitoring_raises() -> None:
-    raised = {Alarm(action, ()).event for action in get_args(Action)}
+def test_every_trigger_waits_for_an_event_that_somebody_raises() -> None:
+    raised = {Alarm(action, ()).event for action in get_args(Action)} | {"prefect.flow-run.Completed"}
     triggers = [trigger for deployment in DEPLOYMENTS for trigger in deployment.get("triggers", [])]
     assert triggers
     assert {event for trigger in triggers for event in trigger["expect"]} <= raised
+
+
+def test_a_deployment_follows_a_training() -> None:
+    (deploy,) = (deployment for deployment in DEPLOYMENTS if deployment["name"] == "deploy")
+    (trigger,) = deploy["triggers"]
+    assert trigger["match_related"]["prefect.resource.name"] in {deployment["name"] for deployment in DEPLOYMENTS}
 
 
 def test_nothing_rolls_back_by_itself_until_somebody_says_so() -> None:
