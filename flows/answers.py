@@ -10,13 +10,13 @@ from rich.console import Console
 from rich.table import Column, Table
 
 if TYPE_CHECKING:
-    from tasks.explain import Explanation
-    from tasks.monitor import Surveillance
-    from tasks.quote import Quote
-    from tasks.recommend import Recommendation
-    from tasks.replay import Replay
+    from tasks.books.summary import Summary
+    from tasks.monitoring.judge import Surveillance
+    from tasks.quotes.explain import Explanation
+    from tasks.quotes.quote import Quote
+    from tasks.quotes.recommend import Recommendation
+    from tasks.quotes.replay import Replay
     from tasks.simulate import Simulation
-    from tasks.summary import Summary
 
 console = Console(highlight=False)
 progress = Console(stderr=True, highlight=False)

@@ -15,7 +15,7 @@ from flows import answers
 from models.errors import PricingError
 
 if TYPE_CHECKING:
-    from tasks.quote import Quote
+    from tasks.quotes.quote import Quote
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="rich")
 
@@ -69,9 +69,9 @@ def run(
         logging.getLogger("pricing.prefect").info("starting the workflow engine")
         from flows.deploy import DeployParameters, deploy
         from flows.train import TrainParameters, train
-        from tasks.policies import read_policy
+        from tasks.books.summary import summarise
+        from tasks.registry.policies import read_policy
         from tasks.sources import source_parameters
-        from tasks.summary import summarise
 
         read_policy(policy)  # a misspelt policy should not wait for the training to end
         wanted = source_parameters(source.value, path, url, currency, domain.value)
@@ -85,7 +85,7 @@ def up() -> None:
     """Start Postgres, the Prefect and MLflow servers, a worker and all deployments; one Ctrl-C ends them."""
     answers.show_progress()
     with _database():
-        from tasks.servers import run_servers
+        from tasks.servers.up import run_servers
         from tasks.settings import Settings
 
         run_servers(Settings())
@@ -116,7 +116,7 @@ def recommend(
 ) -> None:
     """The products to show a user: those that do best at the user's live prices, by the policy's objective."""
     with _database():
-        from tasks.recommend import recommend as recommend_products
+        from tasks.quotes.recommend import recommend as recommend_products
 
         found = recommend_products(user, count)
     answers.print_recommendations(found)
@@ -126,7 +126,7 @@ def recommend(
 def books() -> None:
     """The history of price books, newest first."""
     with _database():
-        from tasks.history import list_books
+        from tasks.books.history import list_books
 
         found = list_books()
     answers.print_books(found)
@@ -137,7 +137,7 @@ def approve(
     version: Annotated[int, typer.Argument(min=1, help="The model version whose prices wait to go live.")],
 ) -> None:
     """Approve the prices that a version waits to put live, as the user that the database knows you by."""
-    from tasks.approvals import approve as approve_version
+    from tasks.books.approvals import approve as approve_version
 
     book = approve_version(version)
     answers.console.print(
@@ -186,7 +186,7 @@ def monitor(hours: Annotated[float, typer.Option(min=0.01, help="Length of a win
 def verify() -> None:
     """Check the ledger's chain and that the live prices are those it recorded."""
     with _database():
-        from tasks.history import verify_ledger
+        from tasks.books.history import verify_ledger
 
         proof = verify_ledger()
     if proof.live_book_id is None:
@@ -201,7 +201,7 @@ def verify() -> None:
 def forget(user: Annotated[str, typer.Argument(help="A user's id.")]) -> None:
     """Remove a person's data, prices and quotes; the ledger still verifies."""
     with _database():
-        from tasks.forget import forget as forget_user
+        from tasks.quotes.forget import forget as forget_user
 
         found = forget_user(user)
     for table, count in found.rows.items():
@@ -216,11 +216,11 @@ def forget(user: Annotated[str, typer.Argument(help="A user's id.")]) -> None:
 def replay(quote_id: Annotated[str, typer.Argument(help="A quote's id, as pricing.quote returned it.")]) -> None:
     """Compute a past price again, digit by digit, from what was stored with it, and say what it came from."""
     with _database():
-        from tasks.environment import environment
+        from tasks.servers.environment import environment
         from tasks.settings import Settings
 
         os.environ.update(environment(Settings()))
-        from tasks.replay import replay as replay_quote
+        from tasks.quotes.replay import replay as replay_quote
 
         answers.print_replay(replay_quote(quote_id))
 
@@ -242,7 +242,7 @@ def simulate(
     seeds: Annotated[int, typer.Option(min=1, max=20, help="Simulated markets; more give narrower intervals.")] = 1,
 ) -> None:
     """Compare two policies on a simulated market, whose true answers to every price are known."""
-    from tasks.policies import read_policy
+    from tasks.registry.policies import read_policy
 
     for name in filter(None, (policy, against)):
         read_policy(name)  # a misspelt policy should not wait for the workflow engine
@@ -269,7 +269,7 @@ def main() -> None:
 
 def _quote_one(user: str, product: str) -> None:
     with _database():
-        from tasks.quote import quote as live_quote
+        from tasks.quotes.quote import quote as live_quote
 
         answer = live_quote(user, product)
         answers.print_quote(answer)
@@ -278,11 +278,11 @@ def _quote_one(user: str, product: str) -> None:
 
 def _explain_one(answer: "Quote", user: str, product: str) -> None:
     """How the price came about; the price itself is printed by now, for this takes the model and some seconds."""
-    from tasks.environment import environment
+    from tasks.servers.environment import environment
     from tasks.settings import Settings
 
     os.environ.update(environment(Settings()))
-    from tasks.explain import explain_quote
+    from tasks.quotes.explain import explain_quote
 
     try:
         explained = explain_quote(answer, user, product)
@@ -294,7 +294,7 @@ def _explain_one(answer: "Quote", user: str, product: str) -> None:
 
 def _quote_file(requests: Path, out: Path) -> None:
     with _platform():
-        from tasks.requests import quote_requests
+        from tasks.quotes.requests import quote_requests
 
         count = quote_requests(requests, out)
     answers.console.print(f"{count:,} prices written to {out}")
@@ -315,7 +315,7 @@ def _platform() -> Iterator[None]:
     """The database, and the environment in which Prefect, MLflow and Great Expectations find it and stay quiet."""
     answers.show_progress()
     with _database():
-        from tasks.environment import environment
+        from tasks.servers.environment import environment
         from tasks.settings import Settings
 
         # An error reaches the person as one line from main(); Prefect keeps the whole of it in the run's log.

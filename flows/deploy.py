@@ -5,12 +5,12 @@ from typing import Literal, Self
 from prefect import flow
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from tasks.book_report import report_book
-from tasks.certify import certify
-from tasks.price import price
-from tasks.promote import promote
-from tasks.publish import LiveBook, already_live, publish, repair_champion
-from tasks.review import await_approval, submit_for_review
+from tasks.books.book_report import report_book
+from tasks.books.certify import certify
+from tasks.books.price import price
+from tasks.books.publish import LiveBook, already_live, publish, repair_champion
+from tasks.books.review import await_approval, submit_for_review
+from tasks.registry.promote import promote
 
 
 class DeployParameters(BaseModel):

@@ -5,9 +5,9 @@ from typing import Self
 from prefect import flow
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from tasks.monitor import Surveillance, judge, raise_alarms
-from tasks.monitor_report import report_monitoring
-from tasks.observe import Windows, observe
+from tasks.monitoring.judge import Surveillance, judge, raise_alarms
+from tasks.monitoring.observe import Windows, observe
+from tasks.monitoring.report import report_monitoring
 
 
 class MonitorParameters(BaseModel):

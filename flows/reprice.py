@@ -3,8 +3,8 @@
 from prefect import flow
 from pydantic import BaseModel, ConfigDict, Field
 
-from tasks.publish import repair_champion
-from tasks.reprice import RepriceTally, reprice_waiting
+from tasks.books.publish import repair_champion
+from tasks.quotes.reprice import RepriceTally, reprice_waiting
 
 
 class RepriceParameters(BaseModel):

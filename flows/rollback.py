@@ -3,7 +3,7 @@
 from prefect import flow
 from pydantic import BaseModel, ConfigDict, Field
 
-from tasks.publish import LiveBook, roll_back
+from tasks.books.publish import LiveBook, roll_back
 
 
 class RollbackParameters(BaseModel):

@@ -5,8 +5,8 @@ from dataclasses import replace
 from prefect import flow
 from pydantic import BaseModel, ConfigDict, Field
 
-from models.marketplace import MarketplaceConfig
-from models.simulated_domains import Domain
+from models.simulation.domains import Domain
+from models.simulation.marketplace import MarketplaceConfig
 from tasks.simulate import LIST_PRICE_NAME, Simulation, learn, report_simulation, sell_season, try_policy
 
 

@@ -3,15 +3,15 @@
 from prefect import flow
 from pydantic import BaseModel, ConfigDict, Field
 
-from tasks.collect import collect
-from tasks.evaluate import evaluate
-from tasks.extract import extract
-from tasks.fit import Recipe, fit
-from tasks.publish import repair_champion
-from tasks.register import find_registered, register
-from tasks.registry import RegisteredDemand
+from tasks.books.publish import repair_champion
+from tasks.data.collect import collect
+from tasks.data.validate import validate
+from tasks.registry.register import find_registered, register
+from tasks.registry.versions import RegisteredDemand
 from tasks.sources import SourceParameters
-from tasks.validate import validate
+from tasks.training.evaluate import evaluate
+from tasks.training.extract import extract
+from tasks.training.fit import Recipe, fit
 
 
 class TrainParameters(BaseModel):

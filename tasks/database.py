@@ -16,7 +16,7 @@ from sqlalchemy.engine import make_url
 
 import sql
 from models.errors import PricingError
-from tasks.postgres import ensure_running
+from tasks.servers.postgres import ensure_running
 from tasks.settings import Settings
 
 MIGRATION_LOCK = 7_265_001  # any number, the same in every process

@@ -14,20 +14,20 @@ import torch
 from prefect import task
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 
-from models.content import Encoders, ProductContent
-from models.demand import DemandConfig
-from models.fairness import Parity
-from models.fitted import fit_demand
-from models.marketplace import Marketplace, MarketplaceConfig, simulate
-from models.policy import PricingPolicy
-from models.policy_simulation import FIGURES, Comparison, Trial, compare
-from models.presets import PRESETS
-from models.season import Season
-from models.season_comparison import compare_controls
-from models.season_pricing import LIST_PRICE
-from models.training import SMALL_LOG_TRAINING
-from tasks.encoders import chosen_encoders, embed_pictures, embed_texts
-from tasks.policies import read_policy
+from models.demand.fitted import fit_demand
+from models.demand.network import DemandConfig
+from models.demand.training import SMALL_LOG_TRAINING
+from models.features.content import Encoders, ProductContent
+from models.pricing.fairness import Parity
+from models.pricing.policy import PricingPolicy
+from models.pricing.presets import PRESETS
+from models.simulation.marketplace import Marketplace, MarketplaceConfig, simulate
+from models.simulation.policy_trial import FIGURES, Comparison, Trial, compare
+from models.simulation.season import Season
+from models.simulation.season_comparison import compare_controls
+from models.simulation.season_pricing import LIST_PRICE
+from tasks.registry.policies import read_policy
+from tasks.training.encoders import chosen_encoders, embed_pictures, embed_texts
 
 log = logging.getLogger("pricing.simulate")
 

@@ -15,8 +15,8 @@ import psycopg2
 import pytest
 from sqlalchemy.engine import make_url
 
-from tasks.environment import QUIET
-from tasks.postgres import CONFIGURATION, ensure_running, stop
+from tasks.servers.environment import QUIET
+from tasks.servers.postgres import CONFIGURATION, ensure_running, stop
 from tasks.settings import Settings
 
 # A developer's own servers are not for tests, and Prefect reads its environment when it is imported.

@@ -48,7 +48,7 @@ def test_packages_import_only_what_the_house_allows(path: Path) -> None:
     assert {name.split(".")[0] for name in imported(path)} <= allowed
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "models").glob("*.py")), ids=lambda path: path.name)
+@pytest.mark.parametrize("path", sorted((ROOT / "models").rglob("*.py")), ids=lambda path: path.name)
 def test_models_know_no_environment_clock_or_path(path: Path) -> None:
     assert not imported(path) & {"os", "pathlib", "time", "logging", "subprocess", "io"}
 

@@ -11,7 +11,7 @@ import typer
 from psycopg2 import sql as names
 
 from flows.command import app
-from models.policy import PricingPolicy
+from models.pricing.policy import PricingPolicy
 from tasks.database import migrate, transaction
 
 ROOT = Path(__file__).parent.parent

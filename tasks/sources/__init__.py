@@ -12,8 +12,8 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
 from models.errors import PricingError
-from models.marketplace import MarketplaceConfig
-from models.simulated_domains import Domain
+from models.simulation.domains import Domain
+from models.simulation.marketplace import MarketplaceConfig
 from tasks.settings import Settings
 
 NO_CURRENCY = "XXX"  # ISO 4217 for "no currency is involved"

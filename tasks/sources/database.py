@@ -10,7 +10,7 @@ import sqlalchemy
 from sqlalchemy.engine import URL, Engine, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 
-from tasks.contract import TABLES, ContractError
+from tasks.data.contract import TABLES, ContractError
 from tasks.sources import SourceError
 
 BLOCK_ROWS = 20_000

@@ -14,8 +14,8 @@ import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet
 
-from tasks.conformity import NUMBER
-from tasks.contract import TABLES, ContractError, Table
+from tasks.data.conformity import NUMBER
+from tasks.data.contract import TABLES, ContractError, Table
 from tasks.sources import SourceError
 
 FORMATS = ("parquet", "csv")

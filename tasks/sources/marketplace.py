@@ -10,7 +10,7 @@ from typing import ClassVar
 
 import pandas as pd
 
-from models.marketplace import MarketplaceConfig, simulate
+from models.simulation.marketplace import MarketplaceConfig, simulate
 
 VERSION = 1  # raise it when the simulation changes, so that a dataset collected before is read anew
 BLOCK_ROWS = 100_000

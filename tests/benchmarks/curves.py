@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
 
-from models.demand_curve import DemandCurve
-from models.objective import Objective, closed_form
+from models.demand.demand_curve import DemandCurve
+from models.pricing.objective import Objective, closed_form
 from tests.benchmarks.scenario import Scenario
 
 Array = NDArray[np.float64]

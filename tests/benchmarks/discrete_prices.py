@@ -6,10 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from models.decisions import Decisions
-from models.demand_curve import DemandCurve
-from models.marketplace import Marketplace
-from models.off_policy import ExploredOffers, Target, doubly_robust, self_normalised
+from models.demand.demand_curve import DemandCurve
+from models.evidence.off_policy import ExploredOffers, Target, doubly_robust, self_normalised
+from models.features.decisions import Decisions
+from models.simulation.marketplace import Marketplace
 
 Array = NDArray[np.float64]
 Judgement = tuple[float | None, float | None, str]  # uplift, its lower bound, decision

@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.ensemble import HistGradientBoostingRegressor
 
-from models.decisions import INSTRUMENT_PREFIXES, Decisions
-from models.features import number_column
+from models.features.columns import number_column
+from models.features.decisions import INSTRUMENT_PREFIXES, Decisions
 from tests.benchmarks.curves import IndexCurves
 from tests.benchmarks.scenario import Scenario
 

@@ -9,10 +9,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from models.content import ProductContent
-from models.image import embed_images
-from models.marketplace import Marketplace
-from models.text import TextEncoder
+from models.features.content import ProductContent
+from models.features.image import embed_images
+from models.features.text import TextEncoder
+from models.simulation.marketplace import Marketplace
 
 Vectors = NDArray[np.float32]
 _CPU = torch.device("cpu")

@@ -9,8 +9,8 @@ from itertools import product
 from pathlib import Path
 from typing import Any, Literal
 
-from models.marketplace import MarketplaceConfig
-from models.simulated_domains import Domain
+from models.simulation.domains import Domain
+from models.simulation.marketplace import MarketplaceConfig
 from tests.benchmarks.curves import best_ratio
 from tests.benchmarks.measures import calibration, examples, price_measures, response_measures
 from tests.benchmarks.methods import FITTED, METHODS, OURS, VARIANTS

@@ -18,11 +18,11 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-from models.decisions import Decisions
-from models.fine_tuning import FineTuning, fine_tune
-from models.marketplace import MarketplaceConfig
-from models.training import SMALL_LOG_TRAINING
-from tasks.encoders import MINILM, load_text_encoder
+from models.demand.fine_tuning import FineTuning, fine_tune
+from models.demand.training import SMALL_LOG_TRAINING
+from models.features.decisions import Decisions
+from models.simulation.marketplace import MarketplaceConfig
+from tasks.training.encoders import MINILM, load_text_encoder
 from tests.benchmarks.curves import best_ratio
 from tests.benchmarks.measures import price_measures, response_measures
 from tests.benchmarks.ours import DemandModel

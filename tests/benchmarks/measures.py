@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from models.metrics import Estimate, Outcomes, calibration_table, evaluate
+from models.demand.metrics import Estimate, Outcomes, calibration_table, evaluate
 from tests.benchmarks.curves import Curves
 from tests.benchmarks.scenario import Scenario
 
@@ -37,7 +37,7 @@ def sign_accuracy(cheaper: Array, dearer: Array, user: NDArray[np.int64]) -> Est
 
 
 def ratio_of_sums(numerator: Array, denominator: Array, user: NDArray[np.int64], seed: int = 0) -> Estimate:
-    """Return a ratio of two sums over rows; its interval weighs users by Poisson(1) draws, as `models.metrics` does."""
+    """Return a ratio of two sums over rows; its interval weighs users by Poisson(1) draws, like those of `metrics`."""
     users = int(user.max()) + 1
     sums = np.stack([np.bincount(user, part, users) for part in (numerator, denominator)], axis=1)
     drawn = np.random.default_rng(seed).poisson(1.0, (REPLICATES, users)) @ sums

@@ -7,19 +7,19 @@ from typing import Self
 import numpy as np
 import torch
 
-from models.content import ProductContent
-from models.decisions import INSTRUMENT_PREFIXES, Decisions
-from models.demand import DemandConfig
-from models.demand_curve import DemandCurve
-from models.fitted import FittedDemand, fit_demand
-from models.recalibration import Recalibration
-from models.training import SMALL_LOG_TRAINING
+from models.demand.demand_curve import DemandCurve
+from models.demand.fitted import FittedDemand, fit_demand
+from models.demand.network import DemandConfig
+from models.demand.recalibration import Recalibration
+from models.demand.training import SMALL_LOG_TRAINING
+from models.features.content import ProductContent
+from models.features.decisions import INSTRUMENT_PREFIXES, Decisions
 from tests.benchmarks.scenario import Scenario
 
 
 @dataclass(frozen=True)
 class DemandModel:
-    """What `models.fitted.fit_demand` makes of the log, as it is set for logs of this size."""
+    """What `models.demand.fitted.fit_demand` makes of the log, as it is set for logs of this size."""
 
     fitted: FittedDemand
 

@@ -22,14 +22,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from models.book_request import BookRequest
-from models.demand_curve import DemandCurve
-from models.objective import Objective
-from models.policy import Guardrails, PricingPolicy
-from models.policy import Portfolio as Limits
-from models.portfolio import NO_POOL, Offer, Portfolio, PriceResponse, solve
-from models.price_book import price_book
-from models.shadow_prices import ChargedObjective, ShadowPrices
+from models.demand.demand_curve import DemandCurve
+from models.pricing.book_request import BookRequest
+from models.pricing.objective import Objective
+from models.pricing.policy import Guardrails, PricingPolicy
+from models.pricing.policy import Portfolio as Limits
+from models.pricing.portfolio import NO_POOL, Offer, Portfolio, PriceResponse, solve
+from models.pricing.price_book import price_book
+from models.pricing.shadow_prices import ChargedObjective, ShadowPrices
 
 logger = logging.getLogger("pricing.benchmark")
 Array = NDArray[np.float64]

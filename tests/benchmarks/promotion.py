@@ -20,13 +20,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from models.decisions import Decisions, Split
-from models.demand_curve import DemandCurve
-from models.evidence import Contender, off_policy_figures
-from models.gates import evidence_gates, is_cold_start
-from models.marketplace import Marketplace, MarketplaceConfig, simulate
-from models.metrics import Outcomes
-from models.policy import PricingPolicy
+from models.demand.demand_curve import DemandCurve
+from models.demand.metrics import Outcomes
+from models.evidence.challenger import Contender, off_policy_figures
+from models.evidence.gates import evidence_gates, is_cold_start
+from models.features.decisions import Decisions, Split
+from models.pricing.policy import PricingPolicy
+from models.simulation.marketplace import Marketplace, MarketplaceConfig, simulate
 from tests.benchmarks.discrete_prices import Judgement, agreement_with_obp, judged_by_obp
 
 logger = logging.getLogger("pricing.benchmark")

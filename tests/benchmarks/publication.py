@@ -22,15 +22,15 @@ import psycopg2
 from psycopg2.extensions import connection as Connection
 from sqlalchemy.engine import make_url
 
-from models.book_request import BookRequest
-from models.demand_curve import DemandCurve
-from models.policy import Exploration, Guardrails, PricingPolicy
-from models.price_book import SettledBook, settle_book
-from tasks.book import StagedBook, complete_book, stage_book, write_prices
+from models.demand.demand_curve import DemandCurve
+from models.pricing.book_request import BookRequest
+from models.pricing.policy import Exploration, Guardrails, PricingPolicy
+from models.pricing.price_book import SettledBook, settle_book
+from tasks.books.book import StagedBook, complete_book, stage_book, write_prices
+from tasks.books.price_stream import PERSONAL_COLUMNS, PriceStream, _with_inputs, as_rows
 from tasks.copying import _csv
 from tasks.database import migrate, transaction
-from tasks.postgres import ensure_running, stop
-from tasks.price_stream import PERSONAL_COLUMNS, PriceStream, _with_inputs, as_rows
+from tasks.servers.postgres import ensure_running, stop
 
 PRODUCTS_PER_USER = 20
 PRODUCTS = 5_000

@@ -31,7 +31,7 @@ from sqlalchemy.engine import make_url
 
 import sql
 from tasks.database import database_url
-from tasks.postgres import ensure_running, stop
+from tasks.servers.postgres import ensure_running, stop
 from tasks.settings import Settings
 
 mpl.use("Agg")
@@ -39,7 +39,7 @@ from matplotlib import pyplot as plt
 
 USERS = 50_000
 PREPARE = """
-from models.marketplace import MarketplaceConfig
+from models.simulation.marketplace import MarketplaceConfig
 from flows.train import TrainParameters, train
 from flows.deploy import DeployParameters, deploy
 from tasks.sources import SourceParameters
@@ -151,7 +151,7 @@ def prepare(home: Path, users: int) -> None:
         ):
             return
     from tasks.database import migrate
-    from tasks.environment import environment
+    from tasks.servers.environment import environment
 
     settings = Settings()
     migrate(database_url(settings))

@@ -20,11 +20,21 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from models.decisions import EVENT_COLUMNS, Decisions, microseconds, split_by_time
-from models.demand import DemandConfig
-from models.history_features import history_features
-from models.next_basket import Purchases, TifuKnn, hits, ndcg, personal_frequency, popularity, ranked, recall, relevance
-from models.training import TrainingConfig
+from models.demand.network import DemandConfig
+from models.demand.next_basket import (
+    Purchases,
+    TifuKnn,
+    hits,
+    ndcg,
+    personal_frequency,
+    popularity,
+    ranked,
+    recall,
+    relevance,
+)
+from models.demand.training import TrainingConfig
+from models.features.decisions import EVENT_COLUMNS, Decisions, microseconds, split_by_time
+from models.features.history import history_features
 from tasks.settings import Settings
 from tasks.sources.tafeng import TaFeng
 from tests.benchmarks.tafeng import fitted_demand, tafeng_offers

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from models.decisions import Decisions
-from models.marketplace import Marketplace, MarketplaceConfig, simulate
+from models.features.decisions import Decisions
+from models.simulation.marketplace import Marketplace, MarketplaceConfig, simulate
 from tests.benchmarks.embeddings import product_content
 from tests.benchmarks.tabular import Tabular
 

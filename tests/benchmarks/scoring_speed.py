@@ -17,12 +17,12 @@ import numpy as np
 import pandas as pd
 import torch
 
-from models.decisions import Decisions
-from models.demand import DemandConfig
-from models.fitted import fit_demand
-from models.marketplace import Marketplace, MarketplaceConfig, simulate
-from models.scoring import PairScorer, ProductTerms, best_prices
-from models.training import TrainingConfig
+from models.demand.fitted import fit_demand
+from models.demand.network import DemandConfig
+from models.demand.scoring import PairScorer, ProductTerms, best_prices
+from models.demand.training import TrainingConfig
+from models.features.decisions import Decisions
+from models.simulation.marketplace import Marketplace, MarketplaceConfig, simulate
 
 logger = logging.getLogger("pricing.benchmark")
 

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from models.metrics import Estimate
+from models.demand.metrics import Estimate
 from tests.benchmarks.methods import OURS
 
 CELL = ["experiment", "setting", "domain", "method"]

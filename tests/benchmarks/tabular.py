@@ -16,8 +16,8 @@ from sklearn.impute import SimpleImputer
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from models.decisions import PERSONAL_PREFIXES, SHARED_PREFIXES, Decisions, microseconds
-from models.features import is_number, number_column, text_column
+from models.features.columns import is_number, number_column, text_column
+from models.features.decisions import PERSONAL_PREFIXES, SHARED_PREFIXES, Decisions, microseconds
 
 Array = NDArray[np.float64]
 

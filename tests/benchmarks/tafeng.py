@@ -19,13 +19,13 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 
-from models.decisions import Decisions, Split, split_by_time
-from models.demand import DemandConfig
-from models.demand_curve import DemandCurve
-from models.fitted import FittedDemand, fit_demand
-from models.metrics import Estimate, Outcomes, evaluate, log_loss_difference
-from models.panel import own_price_elasticity
-from models.training import SMALL_LOG_TRAINING, TrainingConfig
+from models.demand.demand_curve import DemandCurve
+from models.demand.fitted import FittedDemand, fit_demand
+from models.demand.metrics import Estimate, Outcomes, evaluate, log_loss_difference
+from models.demand.network import DemandConfig
+from models.demand.panel import own_price_elasticity
+from models.demand.training import SMALL_LOG_TRAINING, TrainingConfig
+from models.features.decisions import Decisions, Split, split_by_time
 from tasks.settings import Settings
 from tasks.sources.tafeng import TaFeng, weekly_sales
 from tests.benchmarks.tabular import TabularView

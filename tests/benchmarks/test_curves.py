@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from models.demand_curve import DemandCurve
-from models.marketplace import MarketplaceConfig, simulate
+from models.demand.demand_curve import DemandCurve
+from models.simulation.marketplace import MarketplaceConfig, simulate
 from tests.benchmarks.curves import IndexCurves, MixedCurves, best_ratio
 from tests.benchmarks.scenario import Scenario
 

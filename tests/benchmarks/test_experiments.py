@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from models.marketplace import MarketplaceConfig, simulate
+from models.simulation.marketplace import MarketplaceConfig, simulate
 from tests.benchmarks import experiments
 from tests.benchmarks.experiments import DOMAINS, EXPERIMENTS, Size, cells, run
 from tests.benchmarks.methods import LABELS, METHODS, OURS

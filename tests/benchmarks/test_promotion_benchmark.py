@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from models.marketplace import MarketplaceConfig, simulate
+from models.simulation.marketplace import MarketplaceConfig, simulate
 from tests.benchmarks import promotion
 from tests.benchmarks.discrete_prices import STEPS, DiscretePrices, agreement_with_obp
 from tests.benchmarks.promotion import (

@@ -2,8 +2,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from models.decisions import Decisions
-from models.marketplace import MarketplaceConfig, simulate
+from models.features.decisions import Decisions
+from models.simulation.marketplace import MarketplaceConfig, simulate
 from tests.benchmarks.tabular import Tabular, behaviour_summary
 
 NOW = pd.Timestamp("2026-03-01 12:00", tz="UTC")

@@ -1,7 +1,7 @@
 import torch
 
-from models.demand import DemandConfig
-from models.training import TrainingConfig
+from models.demand.network import DemandConfig
+from models.demand.training import TrainingConfig
 from tests.benchmarks.training_speed import Speed, make_batches, make_logs, measure, table
 
 

@@ -22,11 +22,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from models.demand import DemandConfig, DemandModel
-from models.encoding import EncodedDecisions, Encoding
-from models.marketplace import MarketplaceConfig, simulate
-from models.offer_log import Log, Offers
-from models.training import SMALL_LOG_TRAINING, TrainingConfig, full_log_odds, train
+from models.demand.network import DemandConfig, DemandModel
+from models.demand.training import SMALL_LOG_TRAINING, TrainingConfig, full_log_odds, train
+from models.features.encoding import EncodedDecisions, Encoding
+from models.features.offer_log import Log, Offers
+from models.simulation.marketplace import MarketplaceConfig, simulate
 
 logger = logging.getLogger("pricing.benchmark")
 

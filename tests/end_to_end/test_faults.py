@@ -27,28 +27,28 @@ from prefect.settings import PREFECT_API_URL, PREFECT_CLIENT_MAX_RETRIES, tempor
 from psycopg2.extensions import connection as Connection
 from sqlalchemy.engine import make_url
 
-import models.price_book
-import tasks.price
-import tasks.publish
+import models.pricing.price_book
+import tasks.books.price
+import tasks.books.publish
 from flows.deploy import DeployParameters, deploy
-from models.content import NO_ENCODERS
-from models.decisions import Decisions
-from models.demand_curve import DemandCurve
-from models.policy import Guardrails, PricingPolicy
-from tasks.certify import certify
-from tasks.conformity import conform
-from tasks.contract import TABLES
+from models.demand.demand_curve import DemandCurve
+from models.features.content import NO_ENCODERS
+from models.features.decisions import Decisions
+from models.pricing.policy import Guardrails, PricingPolicy
+from tasks.books.certify import certify
+from tasks.books.history import verify_ledger
+from tasks.books.price import NothingToPriceError, price
+from tasks.books.price_stream import PriceStream
+from tasks.books.publish import LiveBook, PublicationError, already_live, publish, roll_back
 from tasks.copying import copy_frame
+from tasks.data.conformity import conform
+from tasks.data.contract import TABLES
+from tasks.data.snapshots import take_snapshot
 from tasks.database import migrate, transaction
-from tasks.history import verify_ledger
-from tasks.postgres import ensure_running, stop
-from tasks.price import NothingToPriceError, price
-from tasks.price_stream import PriceStream
-from tasks.processes import with_descendants
-from tasks.promote import Promotion
-from tasks.publish import LiveBook, PublicationError, already_live, publish, roll_back
-from tasks.registry import RegisteredDemand
-from tasks.snapshots import take_snapshot
+from tasks.registry.promote import Promotion
+from tasks.registry.versions import RegisteredDemand
+from tasks.servers.postgres import ensure_running, stop
+from tasks.servers.processes import with_descendants
 
 Tables = dict[str, pd.DataFrame]
 STEP = 0.3
@@ -73,17 +73,17 @@ class Registered(RegisteredDemand):
 
 # The points at which publication is interrupted: what is called there, and whether before or after the call.
 POINTS = {
-    "the book's tables are made": (tasks.price, "stage_book", "after"),
+    "the book's tables are made": (tasks.books.price, "stage_book", "after"),
     "a part of the prices is sent": (PriceStream, "rows", "between"),
-    "all prices are sent": (tasks.price, "complete_book", "before"),
-    "the keys are made": (tasks.price, "complete_book", "after"),
-    "the book is staged": (tasks.publish, "_record", "before"),
-    "its content is recorded": (tasks.publish, "_record", "after"),
-    "the book goes live": (tasks.publish, "_make_live", "before"),
-    "the book is live but for the commit": (tasks.publish, "_make_live", "after"),
-    "the book is live": (tasks.publish, "align_champion", "before"),
-    "the registry knows": (tasks.publish, "align_champion", "after"),
-    "old books are dropped": (tasks.publish, "_drop_old_books", "after"),
+    "all prices are sent": (tasks.books.price, "complete_book", "before"),
+    "the keys are made": (tasks.books.price, "complete_book", "after"),
+    "the book is staged": (tasks.books.publish, "_record", "before"),
+    "its content is recorded": (tasks.books.publish, "_record", "after"),
+    "the book goes live": (tasks.books.publish, "_make_live", "before"),
+    "the book is live but for the commit": (tasks.books.publish, "_make_live", "after"),
+    "the book is live": (tasks.books.publish, "align_champion", "before"),
+    "the registry knows": (tasks.books.publish, "align_champion", "after"),
+    "old books are dropped": (tasks.books.publish, "_drop_old_books", "after"),
 }
 LIVE_AFTER = ("the book is live", "the registry knows", "old books are dropped")
 
@@ -261,8 +261,8 @@ def shop_at(home: Path, tables: Tables) -> Iterator[Shop]:
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("PRICING_DATABASE_URL", raising=False)
         patch.setenv("PRICING_HOME", str(home))
-        patch.setattr(tasks.publish, "_champion_version", lambda: 1)
-        patch.setattr(models.price_book, "ROWS_PER_BLOCK", 50)
+        patch.setattr(tasks.books.publish, "_champion_version", lambda: 1)
+        patch.setattr(models.pricing.price_book, "ROWS_PER_BLOCK", 50)
         shop = Shop(home)
         try:
             fill(shop.url, small(tables))
@@ -431,13 +431,13 @@ def test_without_mlflow_a_book_goes_live_and_the_alias_follows(
     def away(*_: object) -> None:
         raise MlflowException("connection refused")
 
-    monkeypatch.setattr(tasks.publish, "_champion_version", lambda: aliases.get("champion"))
+    monkeypatch.setattr(tasks.books.publish, "_champion_version", lambda: aliases.get("champion"))
     with surviving(shop):
-        monkeypatch.setattr(tasks.publish, "set_alias", away)
+        monkeypatch.setattr(tasks.books.publish, "set_alias", away)
         live = shop.deploy(next(WEIGHTS))
         assert shop.live() == live.book_id
-        monkeypatch.setattr(tasks.publish, "set_alias", aliases.__setitem__)
-        tasks.publish.repair_champion.fn()
+        monkeypatch.setattr(tasks.books.publish, "set_alias", aliases.__setitem__)
+        tasks.books.publish.repair_champion.fn()
         assert aliases == {"champion": 1}
 
 

@@ -117,7 +117,7 @@ def test_the_registry_holds_champion_card_and_plots(shop_with_prices: tuple[Shop
 
 LOOK_UP = """
 import json, os
-from tasks.environment import environment
+from tasks.servers.environment import environment
 from tasks.settings import Settings
 os.environ.update(environment(Settings()))
 import mlflow, pandas as pd

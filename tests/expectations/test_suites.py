@@ -6,8 +6,8 @@ from importlib import import_module
 import pandas as pd
 import pytest
 
-from tasks.contract import TABLES
-from tasks.suites import Suites
+from tasks.data.contract import TABLES
+from tasks.data.suites import Suites
 
 NOW = datetime(2024, 6, 1, tzinfo=UTC)
 TOMORROW = NOW + timedelta(days=2)

@@ -6,8 +6,8 @@ from typer.testing import CliRunner
 
 from flows.command import Market, app
 from flows.simulate import SimulateParameters
-from models.policy import PolicyError
-from models.simulated_domains import Domain
+from models.pricing.policy import PolicyError
+from models.simulation.domains import Domain
 
 
 def test_each_marketplace_has_its_own_seed() -> None:

@@ -7,8 +7,8 @@ from typing import get_args
 import pytest
 import yaml
 
-from models.drift import Action
-from tasks.monitor import Alarm
+from models.evidence.drift import Action
+from tasks.monitoring.judge import Alarm
 
 FILE = Path(__file__).parents[2] / "infra" / "prefect.yaml"
 DEPLOYMENTS = yaml.safe_load(FILE.read_text(encoding="utf-8"))["deployments"]

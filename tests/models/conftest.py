@@ -5,8 +5,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from models.content import Encoders, ProductContent
-from models.decisions import Decisions
+from models.features.content import Encoders, ProductContent
+from models.features.decisions import Decisions
 
 START = pd.Timestamp("2024-01-01", tz="UTC")
 

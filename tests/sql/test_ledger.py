@@ -8,8 +8,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tasks.books.history import LedgerError, verify_ledger
 from tasks.database import migrate, transaction
-from tasks.history import LedgerError, verify_ledger
 
 Statement = Callable[[Any, Any], str]
 ENTRIES = 6

@@ -8,8 +8,8 @@ import psycopg2
 import pytest
 from psycopg2.extensions import connection as Connection
 
+from tasks.books.history import LedgerError, verify_ledger
 from tasks.database import migrate, transaction
-from tasks.history import LedgerError, verify_ledger
 
 BOOKS = """
 INSERT INTO data.users (dataset, user_id, personalisation_consent)

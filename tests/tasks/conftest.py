@@ -11,24 +11,24 @@ import pandas as pd
 import pytest
 from psycopg2.extensions import connection as Connection
 
-import tasks.explain
-import tasks.publish
-from models.content import NO_ENCODERS
-from models.decisions import Decisions
-from models.demand_curve import DemandCurve
-from models.policy import Exploration, Guardrails, PricingPolicy
-from tasks.certify import Certificate, certify
-from tasks.conformity import conform
-from tasks.contract import TABLES
+import tasks.books.publish
+import tasks.quotes.explain
+from models.demand.demand_curve import DemandCurve
+from models.features.content import NO_ENCODERS
+from models.features.decisions import Decisions
+from models.pricing.policy import Exploration, Guardrails, PricingPolicy
+from tasks.books.certify import Certificate, certify
+from tasks.books.price import PricedBook, price
+from tasks.books.publish import publish
 from tasks.copying import copy_frame
+from tasks.data.conformity import conform
+from tasks.data.contract import TABLES
+from tasks.data.snapshots import take_snapshot
 from tasks.database import database_url as database_url_of
 from tasks.database import migrate, read_frame, transaction
-from tasks.price import PricedBook, price
-from tasks.promote import Promotion
-from tasks.publish import publish
-from tasks.registry import RegisteredDemand
+from tasks.registry.promote import Promotion
+from tasks.registry.versions import RegisteredDemand
 from tasks.settings import Settings
-from tasks.snapshots import take_snapshot
 
 Execute = Callable[[str, str], list[tuple[object, ...]]]
 Tables = dict[str, pd.DataFrame]
@@ -190,6 +190,6 @@ def book_shop(settings: Settings, learnable_shop: Tables, monkeypatch: pytest.Mo
     migrate(url)
     with transaction(url) as connection:
         _fill(connection, learnable_shop)
-    monkeypatch.setattr(tasks.publish, "align_champion", lambda live: None)
-    monkeypatch.setattr(tasks.explain, "version_of", lambda version: Registered(int(version), "run", "shop"))
+    monkeypatch.setattr(tasks.books.publish, "align_champion", lambda live: None)
+    monkeypatch.setattr(tasks.quotes.explain, "version_of", lambda version: Registered(int(version), "run", "shop"))
     return BookShop(url)

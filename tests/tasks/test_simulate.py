@@ -3,11 +3,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from models.decisions import Decisions
-from models.demand_curve import DemandCurve
-from models.marketplace import MarketplaceConfig, simulate
-from models.policy import PolicyError
-from models.policy_simulation import Trial, compare
+from models.demand.demand_curve import DemandCurve
+from models.features.decisions import Decisions
+from models.pricing.policy import PolicyError
+from models.simulation.marketplace import MarketplaceConfig, simulate
+from models.simulation.policy_trial import Trial, compare
 from tasks.simulate import LIST_PRICE_NAME, SEASON_COLUMNS, Simulation, sell_season, simulation_page, try_policy
 
 USERS = 150

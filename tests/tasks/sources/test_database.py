@@ -5,14 +5,14 @@ import pandas as pd
 import pytest
 from sqlalchemy.engine import make_url
 
-from tasks.collect import collect
-from tasks.contract import ContractError
 from tasks.copying import copy_frame
+from tasks.data.collect import collect
+from tasks.data.contract import ContractError
+from tasks.data.validate import validate
 from tasks.database import migrate, transaction
 from tasks.settings import Settings
 from tasks.sources import SourceError, SourceParameters, open_source
 from tasks.sources.database import DatabaseSource
-from tasks.validate import validate
 
 TYPES = {
     "int64": "bigint",

@@ -6,8 +6,8 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 
-from tasks.conformity import conform
-from tasks.contract import TABLES, ContractError
+from tasks.data.conformity import conform
+from tasks.data.contract import TABLES, ContractError
 from tasks.settings import Settings
 from tasks.sources import SourceError, SourceParameters, open_source
 from tasks.sources.files import FilesSource

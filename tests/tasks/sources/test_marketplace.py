@@ -6,14 +6,14 @@ import pytest
 from psycopg2.extensions import connection as Connection
 
 import sql
-from models.marketplace import MarketplaceConfig, simulate
-from models.simulated_domains import Domain
-from tasks.conformity import conform
-from tasks.contract import TABLES
+from models.simulation.domains import Domain
+from models.simulation.marketplace import MarketplaceConfig, simulate
 from tasks.copying import copy_frame
+from tasks.data.conformity import conform
+from tasks.data.contract import TABLES
 from tasks.database import migrate, transaction
-from tasks.features import read_decisions
 from tasks.sources.marketplace import SimulatedMarketplace
+from tasks.training.features import read_decisions
 
 SMALL = {"users": 40, "products": 12, "offers": 400, "days": 28}
 # Sums of squares and logarithms differ in the last digits between the database and numpy.

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tasks.conformity import conform
-from tasks.contract import TABLES
+from tasks.data.conformity import conform
+from tasks.data.contract import TABLES
 from tasks.sources import purchase_log
 from tasks.sources.purchase_log import VERSION, PurchaseLog
 from tasks.sources.shelf import SALES_DAYS

@@ -8,8 +8,8 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from tasks.collect import Load, collect_from
-from tasks.validate import validate
+from tasks.data.collect import Load, collect_from
+from tasks.data.validate import validate
 
 
 @dataclass

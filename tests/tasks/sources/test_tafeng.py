@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from models.panel import own_price_elasticity
-from tasks.conformity import conform
-from tasks.contract import TABLES
+from models.demand.panel import own_price_elasticity
+from tasks.data.conformity import conform
+from tasks.data.contract import TABLES
 from tasks.settings import Settings
 from tasks.sources import tafeng
 from tasks.sources.tafeng import TaFeng, TaFengError, read_lines, weekly_sales

@@ -1,0 +1,165 @@
+"""Drift: what the model promised against what happened, window by window, and when the difference is an alarm."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy.stats import chi2, norm
+
+from models.demand.demand_curve import DemandCurve
+
+FloatArray = NDArray[np.float64]
+
+Action = Literal["retrain", "warn", "roll_back"]
+
+PURCHASES_TOLERANCE = 0.1  # of the purchases promised
+PROFIT_TOLERANCE = 0.1  # of the profit promised
+LOSS_TOLERANCE = 0.5  # of the profit promised: beyond it prices do harm
+RESPONSE_TOLERANCE = 0.25  # of every user's sensitivity
+FEW_USERS = 30  # with fewer, sums over users are not near enough to normal
+STABILITY_LIMIT = 0.25  # population stability index that credit scoring calls a major shift (Siddiqi 2006)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One figure of one window against its limit; ``value`` is NaN where there is too little to tell.
+
+    ``excess`` says the same for people to read, such as a share of what was promised.
+    """
+
+    check: str
+    action: Action
+    value: float
+    limit: float
+    rows: int
+    excess: str = ""
+
+    @property
+    def is_breached(self) -> bool:
+        """Whether the value is known and above its limit."""
+        return bool(self.value > self.limit)
+
+
+def promise_findings(answered: pd.DataFrame, false_alarm: float) -> list[Finding]:
+    """Compare one window's answered quotes with what the model promised of each.
+
+    ``answered`` has ``user_id, price, list_price, unit_cost, quantity, sensitivity, valuation, randomised, purchased``,
+    one row a quote. Three sums of y − p are tested, each with users as clusters: of purchases, of the money made
+    on them, and, over randomised prices, of the slope by which a change of all sensitivities would show (the score
+    test of Rao 1948). No model is exact, so a sum counts only beyond a tolerance, and ``false_alarm`` bounds how
+    often it does by chance where the truth lies at the tolerance.
+    """
+    curve = DemandCurve(answered["sensitivity"].to_numpy("float64"), answered["valuation"].to_numpy("float64"))
+    ratio = (answered["price"] / answered["list_price"]).to_numpy("float64")
+    promised = curve.purchase_probability(ratio)
+    missed = answered["purchased"].to_numpy("float64") - promised
+    margin = ((answered["price"] - answered["unit_cost"]) * answered["quantity"]).to_numpy("float64")
+    user = pd.factorize(answered["user_id"])[0]
+
+    random = answered["randomised"].to_numpy(bool)
+    information = promised * (1 - promised)
+    slope = ratio - _mean(ratio[random], information[random])
+    response = np.where(random, slope, 0.0)
+    # Were every sensitivity larger by a share s, the slope's sum would fall by about s times this.
+    expected_response = float((response**2 * information * curve.sensitivity).sum())
+
+    limit = float(norm.isf(false_alarm))
+    purchases, profit = float(promised.sum()), float((margin * promised).sum())
+    return [
+        _finding("purchases", "retrain", missed, user, PURCHASES_TOLERANCE, purchases, limit, "both"),
+        _finding("profit", "retrain", margin * missed, user, PROFIT_TOLERANCE, profit, limit, "both"),
+        _finding("price_response", "retrain", response[random] * missed[random], user[random], RESPONSE_TOLERANCE,
+                 expected_response, limit, "both"),
+        _finding("loss", "roll_back", margin * missed, user, LOSS_TOLERANCE, profit, limit, "short"),
+    ]  # fmt: skip
+
+
+def rule_findings(quotes: pd.DataFrame, exploration_share: float, false_alarm: float) -> list[Finding]:
+    """Check one window's quotes of personal prices against the rules they were made under.
+
+    ``quotes`` has ``user_id, product_id, price, lower, upper, randomised``, one row a quote. No price may lie outside
+    its interval; the share of (user, product) pairs drawn at random must be the policy's, by the binomial's normal
+    approximation: within a period a pair keeps its draw, so repeated quotes of it count once.
+    """
+    outside = int(((quotes["price"] < quotes["lower"]) | (quotes["price"] > quotes["upper"])).sum())
+    pairs = quotes.drop_duplicates(["user_id", "product_id"])
+    count, expected = len(pairs), exploration_share * len(pairs)
+    spread = np.sqrt(expected * (1 - exploration_share))
+    drawn = float(pairs["randomised"].sum())
+    share = abs(drawn - expected) / spread if spread > 0 and count >= FEW_USERS else np.nan
+    shown = f"{drawn / count:.1%} of {exploration_share:.1%}" if count else ""
+    return [
+        Finding("guardrails", "roll_back", outside, 0, len(quotes), f"{outside:,} quotes outside their interval"),
+        Finding("exploration", "warn", share, float(norm.isf(false_alarm / 2)), count, shown),
+    ]
+
+
+def stability(reference: pd.Series, current: pd.Series, false_alarm: float) -> Finding:
+    """Compare the shares of labels then and now: the population stability index Σ (a − r)·ln(a / r).
+
+    Both series are text labels, one a row. Half a row is added to every label, so that one never seen before weighs
+    much but not infinitely. Over labels k and rows n and m the index of unchanged shares is about (1/n + 1/m)·χ²(k−1)
+    (Yurdakul 2018); its quantile at ``false_alarm`` is added to the limit.
+    """
+    labels = sorted({*reference.unique(), *current.unique()})
+    name, rows = f"feature {current.name}", len(current)
+    if len(labels) < 2 or len(reference) < FEW_USERS or rows < FEW_USERS:
+        return Finding(name, "retrain", np.nan, STABILITY_LIMIT, rows)
+    then, now = (
+        (side.value_counts().reindex(labels, fill_value=0).to_numpy("float64") + 0.5) / (len(side) + len(labels) / 2)
+        for side in (reference, current)
+    )
+    index = float(((now - then) * np.log(now / then)).sum())
+    chance = (1 / len(reference) + 1 / rows) * float(chi2.isf(false_alarm, len(labels) - 1))
+    largest = labels[int(np.abs(now - then).argmax())]
+    change = f"{largest}: {then[labels.index(largest)]:.1%} to {now[labels.index(largest)]:.1%}"
+    return Finding(name, "retrain", index, STABILITY_LIMIT + chance, rows, change)
+
+
+def labelled(reference: pd.Series, values: pd.Series, most: int = 10) -> pd.Series:
+    """Return values as text labels: numbers by the reference's tenths, texts by its commonest, the rest as `other`."""
+    if pd.api.types.is_numeric_dtype(reference):
+        known = reference.dropna().to_numpy("float64")
+        edges = np.unique(np.quantile(known, np.linspace(0, 1, most + 1)[1:-1])) if len(known) else np.empty(0)
+        bounds = ["-inf", *(f"{edge:.4g}" for edge in edges), "inf"]
+        names = np.array([f"{low} to {high}" for low, high in pairwise(bounds)], dtype=object)
+        labels = names[np.searchsorted(edges, values.to_numpy("float64"))]
+    else:
+        common = reference.value_counts().index[:most]
+        labels = values.where(values.isin(common), "other").to_numpy(object)
+    return pd.Series(np.where(values.isna(), "missing", labels), values.index, dtype=object, name=values.name)
+
+
+def is_alarm(breached: Sequence[bool], at_least: int) -> bool:
+    """Return whether so many of the windows breach, oldest first, and the newest is one of them."""
+    return bool(breached) and breached[-1] and sum(breached) >= at_least
+
+
+def _mean(values: FloatArray, weight: FloatArray) -> float:
+    return float(np.average(values, weights=weight)) if weight.sum() > 0 else 0.0
+
+
+def _finding(
+    check: str,
+    action: Action,
+    missed: FloatArray,
+    user: NDArray[np.int64],
+    tolerance: float,
+    promised: float,
+    limit: float,
+    side: Literal["both", "short"],
+) -> Finding:
+    """How many standard errors the sum of what was missed lies beyond the tolerated share of what was promised."""
+    users = np.unique(user)
+    if len(users) < FEW_USERS or promised == 0:
+        return Finding(check, action, np.nan, limit, len(missed))
+    total = float(missed.sum())
+    by_user = np.bincount(user, missed)[users]
+    spread = float(np.sqrt(((by_user - by_user.mean()) ** 2).sum() * len(users) / (len(users) - 1)))
+    beyond = (abs(total) if side == "both" else -total) - tolerance * abs(promised)
+    value = beyond / spread if spread > 0 else np.nan
+    return Finding(check, action, value, limit, len(missed), f"{total / abs(promised):+.1%} of what was promised")

@@ -1,0 +1,87 @@
+"""Ready policies by domain, and the tighter rules under which a first price book may be published."""
+
+from typing import Any
+
+from models.pricing.policy import Exploration, Guardrails, PricingPolicy
+
+PRESETS: dict[str, PricingPolicy] = {
+    # No limit but the tables' own floor and ceiling: what a policy file starts from.
+    "open": PricingPolicy(),
+    # Shops: personal prices are discounts only, never above the list price nor above what a stranger pays.
+    "ecommerce": PricingPolicy(
+        satisfaction_weight=0.2,
+        guardrails=Guardrails(
+            minimum_margin=0.05,
+            maximum_markup=0.0,
+            maximum_discount=0.3,
+            maximum_step=0.15,
+            above_uniform=False,
+        ),
+        exploration=Exploration(share=0.05, dither=0.01),
+    ),
+    # Rooms: scarce nights may rise well above the list (rack) rate, in whole units of the currency.
+    "hotel": PricingPolicy(
+        satisfaction_weight=0.1,
+        guardrails=Guardrails(
+            minimum_margin=0.1, maximum_markup=0.6, maximum_discount=0.4, maximum_step=0.25, price_ending=0
+        ),
+        exploration=Exploration(share=0.05, dither=0.01),
+    ),
+    # Loans: price, list price and cost are rates in percent. The rate cap is never above the advertised
+    # (list) rate; a statutory cap belongs in the table's ceiling, which every rule yields to.
+    "finance": PricingPolicy(
+        satisfaction_weight=0.1,
+        guardrails=Guardrails(
+            minimum_margin=0.02,
+            maximum_markup=0.0,
+            maximum_discount=0.25,
+            maximum_step=0.05,
+            currency_digits=2,
+        ),
+        exploration=Exploration(share=0.02),
+    ),
+    # Cars: one long negotiation from the sticker price down; small discounts on large sums, prices ending
+    # in 90.
+    "automobile": PricingPolicy(
+        satisfaction_weight=0.1,
+        guardrails=Guardrails(
+            minimum_margin=0.02, maximum_markup=0.0, maximum_discount=0.12, maximum_step=0.05, price_ending=90
+        ),
+        exploration=Exploration(share=0.03),
+    ),
+    # Roads: the toll steers traffic, so the traveller's surplus counts, and peak tolls rise in bounded steps.
+    "road_tolls": PricingPolicy(
+        satisfaction_weight=0.5,
+        guardrails=Guardrails(maximum_markup=1.0, maximum_discount=0.8, maximum_step=0.5, price_ending=0.05),
+        exploration=Exploration(share=0.02),
+    ),
+    # Health: personal prices only ever lower what a patient pays, and nothing is drawn at random.
+    "health_services": PricingPolicy(
+        satisfaction_weight=0.8,
+        guardrails=Guardrails(
+            minimum_margin=0.0,
+            maximum_markup=0.0,
+            maximum_discount=0.5,
+            maximum_step=0.1,
+            above_uniform=False,
+        ),
+    ),
+}
+
+COLD_START_LIMITS = {"maximum_markup": 0.05, "maximum_discount": 0.15, "maximum_step": 0.05}
+COLD_START_SHARE = 0.1
+
+
+def tightened_for_cold_start(policy: PricingPolicy) -> PricingPolicy:
+    """Return the policy under which to publish while no randomised offer exists to check the model by.
+
+    Prices move less (each limit of COLD_START_LIMITS holds where the policy's own is wider) and at least
+    COLD_START_SHARE of them are explored, so that the next model can be checked. Raises PolicyError where
+    the policy leaves no room to explore.
+    """
+    values: dict[str, Any] = policy.model_dump()
+    rails = values["guardrails"]
+    for rule, limit in COLD_START_LIMITS.items():
+        rails[rule] = limit if rails[rule] is None else min(rails[rule], limit)
+    values["exploration"]["share"] = max(values["exploration"]["share"], COLD_START_SHARE)
+    return PricingPolicy.from_mapping(values, "the policy tightened for a cold start")

@@ -1,0 +1,255 @@
+"""A simulated marketplace whose truth is known: the contract's tables, and how its users would answer any price.
+
+Prices on its log follow a weekly shock of each product's demand that no table records, so a model that takes the log
+as it stands mistakes demand for price. The same draws without that link make the log's unconfounded twin.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Self
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from models.errors import PricingError
+from models.features.content import ProductContent
+from models.features.decisions import Decisions
+from models.simulation.catalogue import Image, make_catalogue
+from models.simulation.domains import CURVE_COLUMNS, SHOPS, TRUTHS, Domain, Truth
+from models.simulation.offers import OFFERS_PER_VISIT, add_curves, add_outcomes, add_prices, make_market, make_offers
+from models.simulation.tables import START, SimulatedTables
+from models.simulation.visits import REQUEST_DAYS, make_events, make_users, make_visits
+
+Array = NDArray[np.float64]
+
+_BLOCK = 20_000
+# Gauss-Hermite nodes average over the hidden shock.
+_NODES, _NODE_WEIGHTS = np.polynomial.hermite_e.hermegauss(9)
+
+
+class MarketplaceError(PricingError, ValueError):
+    """A marketplace that cannot be simulated, or a decision that is none of its own."""
+
+
+@dataclass(frozen=True)
+class MarketplaceConfig:
+    """What a simulated marketplace is.
+
+    Args:
+        domain: whose truth it follows.
+        users, products, offers: how many there are; each user visits often enough to be shown his offers.
+        days: length of the log.
+        confounded: whether logged prices follow the hidden demand shock.
+        randomised_share: share of logged prices drawn over the whole guardrail range.
+        seed: of every draw.
+
+    """
+
+    domain: Domain = "ecommerce"
+    users: int = 4_000
+    products: int = 60
+    offers: int = 80_000
+    days: int = 112
+    confounded: bool = True
+    randomised_share: float = 0.1
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.domain not in TRUTHS:
+            raise MarketplaceError(f"domain {self.domain!r} is unknown; choose one of {', '.join(TRUTHS)}")
+        if min(self.users, self.offers) < 1 or self.products < OFFERS_PER_VISIT or self.days < 14:
+            raise MarketplaceError(
+                f"{self.users} users, {self.products} products, {self.offers} offers and {self.days} days are too few: "
+                f"at least 1, {OFFERS_PER_VISIT}, 1 and 14 are needed"
+            )
+        if not 0 <= self.randomised_share <= 1:
+            raise MarketplaceError(f"the randomised share {self.randomised_share} must lie from 0 to 1")
+
+
+@dataclass(frozen=True)
+class Marketplace:
+    """Tables, their feature form, and the truth behind them.
+
+    Args:
+        config: what it is.
+        tables: the contract's tables; products have their pictures in `images` instead.
+        images: (64, 64, 3) a product, where the domain has pictures.
+        log: all logged offers with their features.
+        requests: visits after the log's end, to be priced; their events stand beside the log's.
+        curves: level, sensitivity and business share of every decision, by decision id.
+
+    """
+
+    config: MarketplaceConfig
+    tables: dict[str, pd.DataFrame]
+    images: dict[str, Image]
+    log: Decisions
+    requests: Decisions
+    curves: pd.DataFrame
+
+    def with_content(self, content: ProductContent) -> Self:
+        """Return the same marketplace whose decisions carry what the products' texts and pictures say."""
+        return replace(self, log=replace(self.log, content=content), requests=replace(self.requests, content=content))
+
+    def purchase_probability(self, decisions: Decisions, price_ratio: Array) -> Array:
+        """Return the true probability (rows,) at price / list price (rows,), averaged over the hidden shock.
+
+        Raises:
+            MarketplaceError: a decision is not of this marketplace.
+
+        """
+        return self._probability(self._curves_of(decisions), price_ratio)
+
+    def bounds(self, decisions: Decisions) -> tuple[Array, Array]:
+        """Return the full guardrail range of each decision as price / list price (rows,), (rows,)."""
+        floor, ceiling = (decisions.frame[name].to_numpy("float64") for name in ("floor", "ceiling"))
+        return floor / decisions.list_price, ceiling / decisions.list_price
+
+    def oracle(self, decisions: Decisions) -> Array:
+        """Return the price / list price (rows,) of the highest true expected profit inside the guardrails."""
+        return self.best_ratio(decisions, decisions.frame["unit_cost"].to_numpy("float64"))
+
+    def best_ratio(self, decisions: Decisions, cost: Array) -> Array:
+        """Return the ratio (rows,) of the highest true profit at a cost (rows,), which may hold a bid price."""
+        lower, upper = self.bounds(decisions)
+        curves, margin = self._curves_of(decisions), cost / decisions.list_price
+        best = np.empty(len(decisions))
+        for rows in _blocks(len(decisions)):
+            best[rows] = self._search(curves.iloc[rows], margin[rows], lower[rows], upper[rows])
+        return best
+
+    def profit(self, decisions: Decisions, price_ratio: Array) -> Array:
+        """Return the true expected profit (rows,), in money, of price / list price (rows,)."""
+        frame = decisions.frame
+        margin = price_ratio * decisions.list_price - frame["unit_cost"].to_numpy("float64")
+        return np.asarray(
+            frame["quantity"].to_numpy("float64") * self.purchase_probability(decisions, price_ratio) * margin
+        )
+
+    def _search(self, curves: pd.DataFrame, cost: Array, lower: Array, upper: Array) -> Array:
+        """A grid of 65 ratios, then two finer ones around its best, since profit may have two peaks."""
+        rows, best = np.arange(len(curves)), lower
+        for _ in range(3):
+            ratios = np.linspace(lower, upper, 65, axis=1)
+            profits = np.stack([self._probability(curves, ratio) * (ratio - cost) for ratio in ratios.T], axis=1)
+            place = profits.argmax(axis=1)
+            best = np.asarray(ratios[rows, place])
+            lower, upper = ratios[rows, np.maximum(place - 1, 0)], ratios[rows, np.minimum(place + 1, 64)]
+        return best
+
+    def _probability(self, curves: pd.DataFrame, price_ratio: Array) -> Array:
+        truth = TRUTHS[self.config.domain]
+        level, sensitivity, business = (curves[name].to_numpy("float64") for name in CURVE_COLUMNS)
+        weights = _NODE_WEIGHTS / _NODE_WEIGHTS.sum()
+        shocks = truth.shock * _NODES
+        mean = np.zeros(len(curves))
+        for shock, weight in zip(shocks, weights, strict=True):
+            mean += weight * truth.probability(level, sensitivity, business, price_ratio, shock)
+        return mean
+
+    def _curves_of(self, decisions: Decisions) -> pd.DataFrame:
+        curves = self.curves.reindex(decisions.frame["decision_id"])
+        if curves["level"].isna().any():
+            unknown = curves.index[curves["level"].isna()][:3].tolist()
+            raise MarketplaceError(f"the decisions {unknown} are not of this marketplace; ask for its log or requests")
+        return curves
+
+    @cached_property
+    def uniform_optimum(self) -> Array:
+        """Return the ratio (requests,) that is best for its product if all of its requests pay the same."""
+        lower, upper = self.bounds(self.requests)
+        code, _ = pd.factorize(self.requests.frame["product_id"])
+        share = np.linspace(0, 1, 101)
+        profits = np.stack(
+            [np.bincount(code, self.profit(self.requests, lower + s * (upper - lower))) for s in share], axis=1
+        )
+        best = share[profits.argmax(axis=1)][code]
+        return np.asarray(lower + best * (upper - lower))
+
+
+def simulate(config: MarketplaceConfig) -> Marketplace:
+    """Simulate users, products, visits and offers; equal configurations give equal marketplaces.
+
+    Every part draws from a stream of its own, so that a log and its unconfounded twin share their draws.
+
+    Raises:
+        MarketplaceError: the configuration cannot be simulated.
+
+    """
+    shop, truth = SHOPS[config.domain], TRUTHS[config.domain]
+    streams = map(np.random.default_rng, np.random.SeedSequence(config.seed).spawn(7))
+    of_users, of_products, of_visits, of_events, of_market, of_offers, of_outcomes = streams
+    start = START.value // 1_000  # microseconds
+    users = make_users(of_users, config.domain, shop, config.users)
+    catalogue = make_catalogue(of_products, config.domain, shop, config.products, config.days)
+    log_visits = -(-config.offers // (config.users * OFFERS_PER_VISIT))
+    visits = make_visits(of_visits, users, log_visits, config.days, start)
+    market = make_market(of_market, truth, config.products, config.days + REQUEST_DAYS)
+    offers = make_offers(of_offers, shop, catalogue, visits, start)
+    offers = add_curves(offers, truth, users, catalogue, visits, market)
+    offers = add_prices(
+        offers,
+        truth,
+        catalogue,
+        confounded=config.confounded,
+        randomised_share=config.randomised_share,
+        period=f"{config.domain}-{config.seed}",
+    )
+    offers = add_outcomes(of_outcomes, offers, truth)
+    shown, asked = offers[offers["kind"] == 1], offers[offers["kind"] == 2]
+    sampled = np.sort(of_outcomes.permutation(len(shown))[: config.offers])  # full visits may have shown some more
+
+    tables = SimulatedTables(users, catalogue)
+    events = make_events(of_events, shop, users, catalogue, visits, start)
+    behaviour = tables.behaviour(_with_purchases(events, shown))
+    del events  # the largest part of a large market, and copied by now
+    logged = tables.named(shown.iloc[sampled], "offer", has_pools=shop.has_pools)
+    requested = tables.named(asked, "request", has_pools=shop.has_pools)
+    log = tables.decisions(logged, behaviour, is_log=True)
+    stock = {"inventory": _inventory(truth, logged, requested)} if shop.has_pools else {}
+    return Marketplace(
+        config=config,
+        tables={
+            "users": users.table,
+            "products": catalogue.table,
+            "behaviour": behaviour,
+            "market": tables.market(market),
+            "offers": tables.offers(log),
+            **stock,
+        },
+        images=catalogue.images,
+        log=log,
+        requests=tables.decisions(requested, behaviour, is_log=False),
+        curves=pd.concat([logged, requested]).set_index("decision_id")[list(CURVE_COLUMNS)],
+    )
+
+
+def _with_purchases(events: pd.DataFrame, shown: pd.DataFrame) -> pd.DataFrame:
+    """Add a purchase event a minute after each offer that was taken, in order of user and time."""
+    bought = shown[shown["purchased"]]
+    taken = pd.DataFrame(
+        {"user": bought["user"], "kind": "purchase", "product": bought["product"], "at": bought["at"] + 60_000_000}
+    )
+    everything = pd.concat([events, taken], ignore_index=True)
+    ordered: pd.DataFrame = everything.sort_values(["user", "at", "product"], kind="stable", ignore_index=True)
+    return ordered
+
+
+def _inventory(truth: Truth, logged: pd.DataFrame, requested: pd.DataFrame) -> pd.DataFrame:
+    """One pool a product and week: ample in the log, and half of what would sell at list price after it."""
+    pool = ["pool_id", "product_id", "week"]
+    ample = logged.groupby(pool)["purchased"].sum() * 1.5 + 5
+    level, sensitivity, business = (requested[name].to_numpy("float64") for name in CURVE_COLUMNS)
+    at_list = truth.probability(level, sensitivity, business, np.ones(len(requested)), 0.0)
+    scarce = (requested.assign(wanted=at_list).groupby(pool)["wanted"].sum() * 0.5).clip(lower=1)
+    capacity: pd.DataFrame = pd.concat([ample, scarce]).round().rename("capacity").reset_index()
+    opens = START + pd.to_timedelta(7 * capacity["week"], unit="D")
+    named = capacity[["pool_id", "product_id", "capacity"]]
+    return named.assign(sells_from=opens, sells_until=opens + pd.Timedelta(days=7))
+
+
+def _blocks(rows: int) -> Iterator[slice]:
+    for first in range(0, rows, _BLOCK):
+        yield slice(first, min(first + _BLOCK, rows))

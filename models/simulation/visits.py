@@ -1,0 +1,172 @@
+"""Users of a simulated marketplace and the traces their visits leave: what they are shows mainly in what they do."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from models.simulation.catalogue import Catalogue
+from models.simulation.domains import Domain, Shop
+
+Array = NDArray[np.float64]
+Integers = NDArray[np.int64]
+
+WARM_UP_DAYS, WARM_UP_VISITS = 56, 4  # visits before the first offer, so that it already has a history
+REQUEST_DAYS = 7  # after the log, one visit a user, to be priced
+DECISION_MINUTE = 30  # after the start of a visit, when its offers are made
+MICROSECONDS_PER_DAY = 86_400_000_000
+_EVENTS_PER_VISIT = (4, 12)
+_BLOCK = 50_000
+
+
+@dataclass(frozen=True)
+class Users:
+    """U users, hidden but for `table`; latent traits are standard normal.
+
+    `tastes` (U, categories) is how much each category is liked.
+    """
+
+    table: pd.DataFrame
+    thrift: Array
+    wealth: Array
+    quality: Array
+    style: Array
+    risk: Array
+    business: Array
+    tastes: Array
+
+
+@dataclass(frozen=True)
+class Visits:
+    """V visits ordered by user, then time; `kind` is 0 before the log, 1 in it, 2 after it.
+
+    `intent` (V,) from 0 to 1 is how much the visitor wants `category` now; `business` (V,) is the probability that
+    this is a business trip, where the domain has such trips.
+    """
+
+    user: Integers
+    start: Integers  # microseconds
+    kind: Integers
+    category: Integers
+    intent: Array
+    business: Array
+
+    @property
+    def decided_at(self) -> Integers:
+        """Return when each visit's offers are made, microseconds (V,)."""
+        return self.start + DECISION_MINUTE * 60_000_000
+
+
+def make_users(rng: np.random.Generator, domain: Domain, shop: Shop, users: int) -> Users:
+    """Draw users whose attributes tell little of their traits, and whose groups differ in wealth."""
+    thrift, wealth, quality, style, risk, business = rng.normal(size=(6, users))
+    quality = 0.3 * wealth + np.sqrt(1 - 0.3**2) * quality
+    age = np.clip(40 + 12 * (0.3 * wealth + np.sqrt(1 - 0.3**2) * rng.normal(size=users)), 18, 90).round()
+    channel = np.where(rng.random(users) < 0.5 + 0.1 * np.tanh(thrift), "mobile", "web")
+    columns: dict[str, object] = {
+        "user_id": _numbered("user", np.arange(users, dtype=np.int64)),
+        "personalisation_consent": rng.random(users) >= 0.02,
+        "protected_group": np.where(rng.random(users) < 0.5 + 0.1 * np.tanh(wealth), "a", "b"),
+        "attr_age": age,
+        "attr_channel": channel,
+    }
+    if domain == "finance":
+        columns["attr_credit_score"] = np.round(650 - 60 * risk)
+    return Users(
+        table=pd.DataFrame(columns),
+        thrift=thrift,
+        wealth=wealth,
+        quality=quality,
+        style=style,
+        risk=risk,
+        business=business,
+        tastes=rng.normal(size=(users, len(shop.categories))),
+    )
+
+
+def make_visits(rng: np.random.Generator, users: Users, log_visits: int, days: int, start: int) -> Visits:
+    """Draw each user's visits: some before the log, `log_visits` in it, one after it.
+
+    `start` is the first moment of the log in microseconds.
+    """
+    count = len(users.thrift)
+    before = np.sort(rng.uniform(-WARM_UP_DAYS, 0, (count, WARM_UP_VISITS)), axis=1)
+    within = np.sort(rng.uniform(0, days, (count, log_visits)), axis=1)
+    after = rng.uniform(days, days + REQUEST_DAYS, (count, 1))
+    day = np.concatenate([before, within, after], axis=1)
+    user = np.repeat(np.arange(count), day.shape[1])
+    kind = np.tile(np.repeat([0, 1, 2], [WARM_UP_VISITS, log_visits, 1]), count)
+    noise = rng.gumbel(size=(len(user), users.tastes.shape[1]))
+    return Visits(
+        user=user.astype(np.int64),
+        start=(start + day.ravel() * MICROSECONDS_PER_DAY).astype(np.int64),
+        kind=kind.astype(np.int64),
+        category=(1.5 * users.tastes[user] + noise).argmax(axis=1).astype(np.int64),
+        intent=rng.choice([0.0, 0.4, 1.0], len(user), p=[0.4, 0.35, 0.25]),
+        business=1 / (1 + np.exp(-2 * users.business[user] - 1.5 * rng.normal(size=len(user)))),
+    )
+
+
+def make_events(
+    rng: np.random.Generator, shop: Shop, users: Users, catalogue: Catalogue, visits: Visits, start: int
+) -> pd.DataFrame:
+    """Return the events of all visits, before any purchase: user (position), kind, product, dwell and time."""
+    per_visit = rng.integers(*_EVENTS_PER_VISIT, len(visits.user))
+    visit = np.repeat(np.arange(len(visits.user)), per_visit)
+    place = np.arange(len(visit)) - np.repeat(np.cumsum(per_visit) - per_visit, per_visit)
+    user = visits.user[visit]
+    blocks = [slice(first, first + _BLOCK) for first in range(0, len(visit), _BLOCK)]
+    kind = [_event_kinds(rng, shop, users, visits, visit[block]) for block in blocks]
+    at = visits.start[visit] + (place * 120 + rng.integers(0, 60, len(visit))) * 1_000_000
+    seen = [_seen_product(rng, users, catalogue, visits, visit[block], at[block], start) for block in blocks]
+    dwell = np.exp(3 + 0.7 * users.wealth[user] - 0.6 * visits.business[visit] + 0.6 * rng.normal(size=len(visit)))
+    columns = {"user": user, "kind": np.concatenate(kind), "product": np.concatenate(seen)}
+    return pd.DataFrame(columns | {"dwell_seconds": np.round(dwell, 1), "at": at})
+
+
+def _event_kinds(
+    rng: np.random.Generator, shop: Shop, users: Users, visits: Visits, visit: Integers
+) -> NDArray[np.object_]:
+    user, intent, kinds = visits.user[visit], visits.intent[visit], shop.kinds
+    utility = {
+        kinds.view: np.full(len(visit), 1.2),
+        kinds.search: -0.5 + 1.5 * (intent > 0) + 0.8 * visits.business[visit] * shop.has_pools,
+        kinds.commit: -2.0 + 3.0 * (intent == 1),
+        kinds.thrift: -0.2 + 1.4 * users.thrift[user] - 1.2 * visits.business[visit] * shop.has_pools,
+        kinds.quality: -0.5 + 1.1 * users.quality[user],
+        kinds.style: -0.5 + 1.1 * users.style[user] * shop.has_images,
+    }
+    drawn = (np.stack(list(utility.values()), axis=1) + rng.gumbel(size=(len(visit), len(utility)))).argmax(axis=1)
+    names: NDArray[np.object_] = np.array(list(utility), dtype=object)
+    return np.asarray(names[drawn])
+
+
+def _seen_product(
+    rng: np.random.Generator,
+    users: Users,
+    catalogue: Catalogue,
+    visits: Visits,
+    visit: Integers,
+    at: Integers,
+    start: int,
+) -> Integers:
+    """Draw the product of each event: of the wanted category mostly, dear for the wealthy, good for who likes it."""
+    user = visits.user[visit]
+    log_price = np.log(catalogue.table["list_price"].to_numpy("float64"))
+    dearness = (log_price - log_price.mean()) / max(log_price.std(), 1e-9)
+    taste = (
+        np.outer(users.wealth[user], dearness)
+        + np.outer(users.quality[user], 0.9 * catalogue.quality)
+        + np.outer(users.style[user], 0.9 * catalogue.style)
+    )
+    wanted = np.where(visits.intent[visit] > 0, 3.0, 1.5)[:, None] * (
+        catalogue.category == visits.category[visit, None]
+    )
+    utility = np.log(catalogue.popularity) + taste + wanted + rng.gumbel(size=taste.shape)
+    launched = catalogue.launched_day <= ((at - start) / MICROSECONDS_PER_DAY)[:, None]
+    return np.asarray(np.where(launched, utility, -np.inf).argmax(axis=1), dtype=np.int64)
+
+
+def _numbered(name: str, numbers: Integers) -> NDArray[np.object_]:
+    return np.array([f"{name}-{number:07d}" for number in numbers.tolist()], dtype=object)

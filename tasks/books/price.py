@@ -1,0 +1,151 @@
+"""Price: every active user's top products and every product's uniform price, into a staged book."""
+
+import json
+import logging
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from itertools import chain
+from time import perf_counter
+from typing import Any
+
+import pandas as pd
+from prefect import task
+from psycopg2.extensions import connection as Connection
+
+import sql
+from models.errors import PricingError
+from models.pricing.book_request import BookRequest
+from models.pricing.certificate import Certificate
+from models.pricing.decide import price_decisions
+from models.pricing.frontier import BookSample
+from models.pricing.policy import PricingPolicy
+from models.pricing.price_book import SettledBook, settle_book
+from models.pricing.shadow_prices import BookTerms
+from tasks.books.book import StagedBook, complete_book, stage_book, write_prices
+from tasks.books.candidates import (
+    Candidates,
+    decided_at,
+    exploration_period,
+    groups_of_users,
+    personal_candidates,
+    population,
+    remaining_stock,
+)
+from tasks.books.price_stream import PriceStream, as_rows
+from tasks.database import database_url, read_rows, transaction
+from tasks.registry.promote import Promotion
+from tasks.settings import Settings
+
+log = logging.getLogger("pricing.price")
+
+UNIFORM_COLUMNS = [
+    "product_id", "price", "lower", "upper", "list_price", "reasons", "sensitivity", "valuation", "live_price",
+    "unit_cost", "floor", "ceiling", "pool_id",
+]  # fmt: skip
+
+
+class NothingToPriceError(PricingError):
+    """No product of the dataset can be given a price."""
+
+
+@dataclass(frozen=True)
+class PricedBook:
+    """A staged book: how many prices it holds, the evidence of how they were set, and parity between groups.
+
+    `refused` counts the pairs and products left without a price, by reason. `sample` holds some of the personal
+    prices with all they were set from.
+    """
+
+    book: StagedBook
+    personal_rows: int
+    uniform_rows: int
+    refused: dict[str, int]
+    optimum: Certificate
+    parity: dict[str, Any]
+    sample: BookSample
+
+
+@task
+def price(promotion: Promotion) -> PricedBook:
+    """Price the current snapshot under a promoted model and its policy, from features to staged rows block by block.
+
+    Only where limits tie the rows together are all of them held at once, as arrays of numbers; their prices are
+    written out by blocks there too.
+
+    Raises:
+        NothingToPriceError: not one product has an admissible price.
+    """
+    started = perf_counter()
+    url = database_url(Settings())
+    with transaction(url) as reading, transaction(url) as writing:
+        reading.set_session(isolation_level="REPEATABLE READ")  # every step counts from one and the same live book
+        live = read_rows(reading, sql.query("live_book"))
+        demand = promotion.demand()
+        products = population(reading, promotion.snapshot, demand)
+        books = _settled(promotion, _requests(reading, promotion, products, demand))
+        first = next(books)
+        uniform = _uniform_prices(promotion, products, first.terms)
+        terms = {"terms": json.dumps(asdict(first.terms)), "priced_against": live[0]["book_id"] if live else None}
+        staged = stage_book(writing, promotion.book_description() | terms)
+        stream = PriceStream(chain([first], books), seed=staged.book_id)
+        personal_rows = write_prices(writing, staged, "personal_prices", stream.rows(staged))
+        uniform_rows = write_prices(writing, staged, "uniform_prices", [as_rows(uniform, UNIFORM_COLUMNS, staged)])
+        complete_book(writing, staged)
+    log.info(
+        "book %d: %s personal and %s uniform prices in %.1f s",
+        staged.book_id, f"{personal_rows:,}", f"{uniform_rows:,}", perf_counter() - started,
+    )  # fmt: skip
+    refused = stream.refused + Counter[str](uniform["refused"].dropna())
+    return PricedBook(
+        staged, personal_rows, uniform_rows, dict(refused), stream.certificate(), stream.parity(), stream.sample()
+    )
+
+
+def uniform_policy(policy: PricingPolicy) -> PricingPolicy:
+    """The policy of a product's uniform price: held to itself it is not above uniform, and should not say so."""
+    return policy.model_copy(update={"guardrails": policy.guardrails.model_copy(update={"above_uniform": True})})
+
+
+def _requests(reading: Connection, promotion: Promotion, products: Candidates, demand: Any) -> Iterator[BookRequest]:
+    snapshot, group = promotion.snapshot, promotion.policy.fairness.group
+    remaining = remaining_stock(reading, snapshot.dataset, decided_at(snapshot))
+    numbers = pd.Index(products.terms["product_id"])
+    for candidates in personal_candidates(reading, snapshot, demand):
+        product_rows = numbers.get_indexer(pd.Index(candidates.terms["product_id"]))
+        yield BookRequest(
+            decisions=candidates.terms,
+            curve=candidates.curve,
+            uniform_curve=products.curve.take(product_rows),  # the very curve that sets the product's uniform price
+            policy=promotion.policy,
+            currency=snapshot.currency,
+            live_price=candidates.live["price"],
+            live_uniform_price=candidates.live["uniform_price"],
+            live_propensity=candidates.live["propensity"],
+            exploration_period=exploration_period(snapshot),
+            remaining=remaining,
+            group=groups_of_users(reading, snapshot.dataset, group, candidates.terms["user_id"]),
+        )
+
+
+def _settled(promotion: Promotion, requests: Iterator[BookRequest]) -> Iterator[SettledBook]:
+    """One book of all requests where stock or a limit ties them together, else one of each, as they come."""
+    first = next(requests)
+    if promotion.policy.binds_whole_book or first.remaining:
+        yield settle_book(BookRequest.joined([first, *requests]))
+    else:
+        for request in chain([first], requests):
+            yield settle_book(request)
+
+
+def _uniform_prices(promotion: Promotion, products: Candidates, terms: BookTerms) -> pd.DataFrame:
+    prices = price_decisions(
+        products.terms, products.curve, products.curve, uniform_policy(promotion.policy), promotion.snapshot.currency,
+        live_price=products.live["price"], live_uniform_price=products.live["uniform_price"], terms=terms,
+    )  # fmt: skip
+    if prices["refused"].notna().all():
+        refused = prices["refused"].value_counts().to_dict()
+        raise NothingToPriceError(f"no product of {promotion.snapshot.dataset} can be priced: {refused}")
+    given = products.terms[["product_id", "list_price", "unit_cost", "floor", "ceiling", "pool_id"]]
+    curve, live = products.curve, products.live["uniform_price"].to_numpy()
+    return prices.join(given).assign(sensitivity=curve.sensitivity, valuation=curve.valuation, live_price=live)

@@ -1,0 +1,188 @@
+"""Publish and roll back: which book is live changes in one transaction, together with its ledger entry."""
+
+import json
+import logging
+from dataclasses import asdict, dataclass
+from datetime import timedelta
+from typing import Any
+
+import psycopg2.errors
+from mlflow.exceptions import MlflowException
+from prefect import task
+from psycopg2.extensions import connection as Connection
+from sqlalchemy.exc import OperationalError
+
+import sql
+from models.errors import PricingError
+from tasks.books.book import StagedBook, discard_book
+from tasks.books.certify import Certificate
+from tasks.books.price import PricedBook
+from tasks.database import database_url, read_rows, transaction
+from tasks.registry.promote import Promotion
+from tasks.registry.versions import CHAMPION, PREVIOUS, VersionNotFoundError, set_alias, version_of
+from tasks.settings import Settings
+
+log = logging.getLogger("pricing.publish")
+
+BOOK_LIFETIME = timedelta(days=7)  # an older book's personal prices are no longer quoted
+BOOKS_KEPT = 10  # for rollback, beside the live one and the one before it
+
+
+class PublicationError(PricingError):
+    """A book cannot go live as things stand now; the live book stays."""
+
+
+class RollbackError(PricingError):
+    """There is no earlier book to return to."""
+
+
+@dataclass(frozen=True)
+class LiveBook:
+    """The book a storefront reads now."""
+
+    book_id: int
+    model_version: int
+
+
+@task
+def publish(priced: PricedBook, certificate: Certificate) -> LiveBook:
+    """Make a certified book live: content hash, pointer and ledger in one transaction, then the champion alias.
+
+    Raises:
+        PublicationError: another book went live since this one was priced, or its approval is missing.
+    """
+    url = database_url(Settings())
+    try:
+        with transaction(url) as connection:
+            _record(connection, priced, certificate)
+            live = _make_live(connection, priced.book.book_id, "publish")
+    except psycopg2.errors.ObjectNotInPrerequisiteState as error:
+        discard_book(url, priced.book)
+        raise PublicationError(f"nothing was published: {error.diag.message_primary}") from error
+    align_champion(live)
+    log.info("book %d is live, from model version %d", live.book_id, live.model_version)
+    _drop_old_books(url)
+    return live
+
+
+@task
+def roll_back(book_id: int | None) -> LiveBook:
+    """Return to an earlier book, by default the one before the live one, and to its champion.
+
+    Raises:
+        RollbackError: no such book has prices to return to.
+    """
+    url = database_url(Settings())
+    with transaction(url) as connection:
+        chosen = _previous_book(connection) if book_id is None else book_id
+        try:
+            live = _make_live(connection, chosen, "rollback")
+        except psycopg2.errors.InvalidParameterValue as error:
+            raise RollbackError(str(error.diag.message_primary)) from error
+    align_champion(live)
+    log.info("book %d is live again, from model version %d", live.book_id, live.model_version)
+    return live
+
+
+def book_facts(priced: PricedBook, certificate: Certificate) -> dict[str, Any]:
+    """What pricing.books keeps of a book that is whole and certified."""
+    return {
+        "book_id": priced.book.book_id,
+        "personal_rows": priced.personal_rows,
+        "uniform_rows": priced.uniform_rows,
+        "certificate": json.dumps(asdict(certificate)),
+    }
+
+
+def live_book(url: str) -> LiveBook | None:
+    """The book that is live now, if any."""
+    with transaction(url) as connection:
+        return _live_book(connection)
+
+
+def already_live(promotion: Promotion) -> LiveBook | None:
+    """The live book, where a book from the same inputs was published before: then there is nothing to publish.
+
+    Such a book that was rolled back since stays so; returning to it is a person's decision.
+    """
+    url = database_url(Settings())
+    with transaction(url) as connection:
+        found = read_rows(connection, sql.query("published_book"), {"inputs_hash": promotion.inputs_hash})
+        live = _live_book(connection)
+    if not found or live is None:
+        return None
+    book_id = found[0]["book_id"]
+    if book_id == live.book_id:
+        log.info("book %d is live and made from the same inputs; nothing to publish", book_id)
+    else:
+        log.warning(
+            "book %d has the same inputs but is not live; `pricing rollback %d` returns to it", book_id, book_id
+        )
+    align_champion(live)
+    return live
+
+
+@task
+def repair_champion() -> None:
+    """Point the registry's champion at the live book's model, where a run that died left another there."""
+    if (live := live_book(database_url(Settings()))) is not None:
+        align_champion(live)
+
+
+def align_champion(live: LiveBook) -> None:
+    """Point MLflow's champion alias at the live book's model, and `previous` at the one it replaces.
+
+    The database decides what is live, and it is live by now: where MLflow is away the next flow repairs the alias.
+    """
+    try:
+        before = _champion_version()
+        if before != live.model_version:
+            set_alias(CHAMPION, live.model_version)
+            if before is not None:
+                set_alias(PREVIOUS, before)
+            log.info("the registry's champion is now version %d", live.model_version)
+    except (MlflowException, OperationalError) as error:
+        log.warning(
+            "MLflow cannot be told that version %d is champion; the next run will: %s", live.model_version, error
+        )
+
+
+def _champion_version() -> int | None:
+    try:
+        return version_of(CHAMPION).version
+    except VersionNotFoundError:
+        return None
+
+
+def _record(connection: Connection, priced: PricedBook, certificate: Certificate) -> None:
+    """Write down what the book holds and who let it go live."""
+    with connection.cursor() as cursor:
+        cursor.execute(sql.query("publish_book"), book_facts(priced, certificate) | {"lifetime": BOOK_LIFETIME})
+
+
+def _make_live(connection: Connection, book_id: int, action: str) -> LiveBook:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pricing.make_live(%s, %s)", [book_id, action])
+    live = _live_book(connection)
+    assert live is not None  # noqa: S101 - make_live raises where it does not leave a live book
+    return live
+
+
+def _live_book(connection: Connection) -> LiveBook | None:
+    found = read_rows(connection, sql.query("live_book"))
+    return LiveBook(**found[0]) if found else None
+
+
+def _previous_book(connection: Connection) -> int:
+    found = read_rows(connection, "SELECT previous_book_id FROM pricing.live WHERE previous_book_id IS NOT NULL")
+    if not found:
+        raise RollbackError("there is no book before the live one; `pricing books` lists what there is")
+    return int(found[0]["previous_book_id"])
+
+
+def _drop_old_books(url: str) -> None:
+    with transaction(url) as connection:
+        old = read_rows(connection, sql.query("books_to_drop"), {"kept": BOOKS_KEPT})
+    for book in old:
+        if discard_book(url, StagedBook(book["book_id"])):
+            log.info("dropped the prices of book %d; its history stays", book["book_id"])

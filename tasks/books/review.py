@@ -1,0 +1,138 @@
+"""Review: a certified book waits until somebody whom the database knows approves it, or the time is over."""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from threading import Event, Thread
+from uuid import UUID
+
+import psycopg2
+from prefect import task
+from prefect.exceptions import FlowPauseTimeout, NotPausedError
+from prefect.flow_runs import pause_flow_run, resume_flow_run
+from prefect.input import RunInput
+from prefect.runtime import flow_run
+from pydantic import Field
+
+import sql
+from models.errors import PricingError
+from tasks.books.approvals import approver_of
+from tasks.books.book import StagedBook, discard_book
+from tasks.books.certify import Certificate
+from tasks.books.price import PricedBook
+from tasks.books.publish import book_facts
+from tasks.database import DatabaseUnavailableError, database_url, read_rows, transaction
+from tasks.registry.promote import Promotion
+from tasks.settings import Settings
+
+log = logging.getLogger("pricing.review")
+
+LOOK_SECONDS = 2.0  # between two looks for an approval
+PAUSE_SECONDS = 2  # between two looks whether the flow run was resumed
+# Between two pauses, too late, or a server is away for the moment: what is lasting ends the flow run itself.
+_PASSING = (NotPausedError, FlowPauseTimeout, RuntimeError, DatabaseUnavailableError, psycopg2.OperationalError)
+
+
+class ReviewError(PricingError):
+    """A book was not approved: it is not published and the live book stays."""
+
+
+class GoAhead(RunInput):
+    """What the Prefect page asks. It approves nothing: it says that the approval in the database is there now."""
+
+    version: int = Field(ge=1, title="Version", description="The number of the version that you approved.")
+
+
+@dataclass(frozen=True)
+class Review:
+    """A book that awaits approval until some moment; ``approval`` is `review` or `two_person`."""
+
+    book: StagedBook
+    model_version: int
+    approval: str
+    until: datetime
+
+    @property
+    def request(self) -> str:
+        """What a reviewer is asked to do."""
+        who = "somebody else than who trained it" if self.approval == "two_person" else "a database user"
+        return (
+            f"Version {self.model_version} awaits approval of its book {self.book.book_id} until "
+            f"{self.until:%Y-%m-%d %H:%M} UTC: read its card on the MLflow page, then let {who} run "
+            f"`pricing approve {self.model_version}`"
+        )
+
+
+@task
+def submit_for_review(
+    priced: PricedBook, promotion: Promotion, certificate: Certificate, two_person: bool, hours: float
+) -> Review:
+    """Let a staged and certified book await approval of exactly the prices it has now."""
+    approval = "two_person" if two_person else "review"
+    parameters = book_facts(priced, certificate) | {"approval": approval, "patience": timedelta(hours=hours)}
+    with transaction(database_url(Settings())) as connection:
+        (submitted,) = read_rows(connection, sql.query("submit_book"), parameters)
+    until = submitted["review_until"].astimezone(UTC)
+    return Review(priced.book, promotion.registered.version, approval, until)
+
+
+def await_approval(review: Review) -> str:
+    """Pause the flow run until the database holds an approval; returns the approver.
+
+    The Prefect page shows a form meanwhile. An answer there ends the wait only where the approval is recorded;
+    any other is asked for again.
+
+    Raises:
+        ReviewError: nobody approved in time; the book is discarded.
+    """
+    url = database_url(Settings())
+    log.info("%s", review.request)
+    asked, told = 0, ""
+    with _resumed_when_approved(url, review):
+        while (approver := approver_of(url, review.book.book_id)) is None:
+            left = (review.until - datetime.now(UTC)).total_seconds()
+            if left <= 0:
+                discard_book(url, review.book)
+                raise ReviewError(
+                    f"book {review.book.book_id} of version {review.model_version} was not approved in time and is not "
+                    "published: run deploy again"
+                )
+            told, asked = _ask(review, told, asked, max(left, 1)), asked + 1
+    log.info("book %d is approved by %s", review.book.book_id, approver)
+    return approver
+
+
+def _ask(review: Review, told: str, asked: int, seconds: float) -> str:
+    """Show the form once; returns what to say where it has to be shown again."""
+    form = GoAhead.with_initial_data(description=f"{told}{review.request}, and type its number here.")
+    try:
+        answer = pause_flow_run(
+            wait_for_input=form, timeout=int(seconds), poll_interval=PAUSE_SECONDS, key=f"review-{asked}"
+        )
+    except FlowPauseTimeout:
+        return told
+    if answer.version != review.model_version:
+        return f"**Version {answer.version} is not the one that waits.** "
+    return f"**No approval of version {answer.version} is recorded in the database yet.** "
+
+
+@contextmanager
+def _resumed_when_approved(url: str, review: Review) -> Iterator[None]:
+    """Meanwhile an approval in the database resumes the paused flow run by itself."""
+    done, run_id = Event(), UUID(flow_run.get_id())
+    watcher = Thread(target=_watch, args=(url, review, run_id, done), name="approval", daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        done.set()
+        watcher.join()
+
+
+def _watch(url: str, review: Review, run_id: UUID, done: Event) -> None:
+    while not done.wait(LOOK_SECONDS):
+        with suppress(*_PASSING):
+            if approver_of(url, review.book.book_id) is not None:
+                resume_flow_run(run_id, run_input={"version": review.model_version})

@@ -1,0 +1,147 @@
+"""Collect: a source's tables into waiting tables of the database, in blocks, all of a load or nothing."""
+
+import logging
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from time import perf_counter
+
+import psycopg2.extras
+from prefect import task
+from psycopg2 import sql as names
+from psycopg2.extensions import connection as Connection
+
+import sql
+from tasks.data.conformity import conform
+from tasks.data.contract import TABLES, ContractError, Table
+from tasks.data.waiting import Waiting
+from tasks.database import database_url, transaction
+from tasks.settings import Settings
+from tasks.sources import Source, SourceParameters, open_source
+from tasks.sources.recorded import Recorded
+
+OVERLAP = timedelta(days=1)  # how late a row may arrive and still be read: sources that can, start that much earlier
+
+log = logging.getLogger("pricing.collect")
+
+
+@dataclass(frozen=True)
+class Load:
+    """One collection of a dataset; ``unchanged`` where the source still is what the last merged load read."""
+
+    load_id: int
+    dataset: str
+    currency: str
+    row_counts: dict[str, int]
+    unchanged: bool = False
+
+
+@task
+def collect(parameters: SourceParameters) -> Load:
+    """Copy a source's rows into the waiting tables of a new load; an unchanged source is not read.
+
+    With them comes what the storefront recorded of the same dataset since it was last collected.
+    Sources that can tell new rows by their time are read from a day before the newest row the dataset has
+    in each table; the other tables are read whole.
+
+    Raises:
+        SourceError: the source cannot be opened.
+        ContractError: the source breaks the data contract. Nothing of the load stays.
+    """
+    settings = Settings()
+    source = open_source(parameters, settings)
+    return collect_from(source, database_url(settings))
+
+
+def collect_from(source: Source, url: str) -> Load:
+    """What the task does, for any source."""
+    fingerprint = source.fingerprint()
+    with transaction(url) as connection:
+        recorded = Recorded(connection, source.name, source.currency)
+        if (since := recorded.fingerprint()) is not None and fingerprint is not None:
+            fingerprint = f"{fingerprint} {since}"
+        known = _unchanged(connection, source, fingerprint)
+        if known is not None:
+            log.info("%s is unchanged since load %d", source.name, known.load_id)
+            return known
+        present = _present_tables(source)
+        load_id = _open_load(connection, source, fingerprint)
+        row_counts = {
+            table.name: _collect_table(
+                connection,
+                [asked for asked, tables in ((source, present), (recorded, recorded.tables())) if table.name in tables],
+                Waiting(table, load_id),
+            )
+            for table in TABLES.values()
+        }
+        with connection.cursor() as cursor:
+            statement = "UPDATE data.loads SET row_counts = %s WHERE load_id = %s"
+            cursor.execute(statement, [psycopg2.extras.Json(row_counts), load_id])
+    return Load(load_id, source.name, source.currency, row_counts)
+
+
+def _unchanged(connection: Connection, source: Source, fingerprint: str | None) -> Load | None:
+    with connection.cursor() as cursor:
+        cursor.execute(sql.query("loads_last_merged"), {"dataset": source.name})
+        last = cursor.fetchone()
+    if last is None or fingerprint is None:
+        return None
+    load_id, last_fingerprint, currency, row_counts = last
+    if (last_fingerprint, currency) != (fingerprint, source.currency):
+        return None
+    return Load(load_id, source.name, currency, row_counts, unchanged=True)
+
+
+def _present_tables(source: Source) -> frozenset[str]:
+    present = source.tables()
+    for table in TABLES.values():
+        if table.name not in present and not table.optional:
+            found = ", ".join(sorted(present)) or "none"
+            raise ContractError(
+                source.origin(table.name), f"the required table {table.name} is missing; found: {found}"
+            )
+    return present
+
+
+def _open_load(connection: Connection, source: Source, fingerprint: str | None) -> int:
+    statement = (
+        "INSERT INTO data.loads (dataset, currency, fingerprint, state, row_counts)"
+        " VALUES (%s, %s, %s, 'collected', '{}') RETURNING load_id"
+    )
+    with connection.cursor() as cursor:
+        cursor.execute(statement, [source.name, source.currency, fingerprint])
+        (load_id,) = cursor.fetchone() or (0,)
+    return int(load_id)
+
+
+def _collect_table(connection: Connection, sources: list[Source], waiting: Waiting) -> int:
+    waiting.create(connection)
+    started, table, rows = perf_counter(), waiting.table, 0
+    for source in sources:
+        rows += _collect_rows(connection, source, waiting)
+    if sources:
+        waiting.refuse_duplicates(connection)
+        log.info("%s: %s rows in %.1f s", table.name, f"{rows:,}", perf_counter() - started)
+    return rows
+
+
+def _collect_rows(connection: Connection, source: Source, waiting: Waiting) -> int:
+    table = waiting.table
+    origin, since = source.origin(table.name), _watermark(connection, source.name, table)
+    row = 1
+    for frame in source.batches(table.name, since):
+        conforming = conform(frame, table, origin, row)
+        waiting.append(connection, conforming.assign(origin=origin, row_number=range(row, row + len(frame))))
+        row += len(frame)
+    return row - 1
+
+
+def _watermark(connection: Connection, dataset: str, table: Table) -> datetime | None:
+    if table.time is None:
+        return None
+    statement = names.SQL("SELECT max({}) FROM {} WHERE dataset = %s").format(
+        names.Identifier(table.time), names.Identifier("data", table.name)
+    )
+    with connection.cursor() as cursor:
+        cursor.execute(statement, [dataset])
+        (newest,) = cursor.fetchone() or (None,)
+    return None if newest is None else newest - OVERLAP

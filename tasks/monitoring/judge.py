@@ -1,0 +1,128 @@
+"""Monitor: judge what was observed, and raise an alarm where it persists."""
+
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pandas as pd
+from prefect import task
+from prefect.events import emit_event
+
+import sql
+from models.evidence.drift import Action, Finding, is_alarm, labelled, promise_findings, rule_findings, stability
+from models.pricing.fairness import price_parity
+from tasks.database import database_url, transaction
+from tasks.monitoring.observe import FEATURES, Observation
+from tasks.settings import Settings
+
+log = logging.getLogger("pricing.monitor")
+
+QUEUE_LIMIT = 60.0  # seconds that a change may wait for its price
+LIFE_LIMIT = 0.9  # of a book's life: what is left is the time to publish the next
+AT_ONCE = ("guardrails", "queue_seconds", "life_spent")  # checks that leave nothing to chance: one breach is enough
+
+
+@dataclass(frozen=True)
+class Alarm:
+    """What is to be done, because of which checks."""
+
+    action: Action
+    checks: tuple[str, ...]
+
+    @property
+    def event(self) -> str:
+        """The name of its Prefect event, which automations wait for."""
+        return f"pricing.monitor.{self.action}"
+
+
+@dataclass(frozen=True)
+class Surveillance:
+    """The findings of each window, oldest first, and the alarms they amount to."""
+
+    findings: list[list[Finding]]
+    alarms: tuple[Alarm, ...]
+
+
+@task
+def judge(observation: Observation, at_least: int, false_alarm: float) -> Surveillance:
+    """Check every window; an alarm needs the newest to breach, and `at_least` windows where chance can breach one.
+
+    ``false_alarm`` is the chance of a breach, for each check and window, of a model that is just within tolerance.
+    """
+    findings = [list(_findings(observation, number, false_alarm)) for number in range(len(observation.ends))]
+    findings[-1] += _state(observation)
+    return Surveillance(findings, tuple(_alarms(findings, at_least)))
+
+
+@task
+def raise_alarms(surveillance: Surveillance, observation: Observation) -> list[Alarm]:
+    """Record each alarm and emit its event, once for a window and model version; returns the new ones."""
+    new = []
+    for alarm in surveillance.alarms:
+        row = {
+            "model_version": observation.model_version,
+            "window_ended_at": observation.ends[-1],
+            "action": alarm.action,
+            "checks": list(alarm.checks),
+            "book_id": observation.book_id,
+        }
+        # Emitted before the commit: a crash between the two repeats an alarm, and never loses one.
+        with transaction(database_url(Settings())) as connection, connection.cursor() as cursor:
+            cursor.execute(sql.query("raise_alarm"), row)
+            if cursor.fetchone() is None:
+                continue
+            emit_event(
+                alarm.event,
+                resource={
+                    "prefect.resource.id": f"pricing.book.{observation.book_id}",
+                    "prefect.resource.name": f"book {observation.book_id} of {observation.dataset}",
+                },
+                payload=row | {"window_ended_at": observation.ends[-1].isoformat()},
+            )
+        log.warning("%s: %s", alarm.event, ", ".join(alarm.checks))
+        new.append(alarm)
+    return new
+
+
+def _findings(observation: Observation, number: int, false_alarm: float) -> Iterator[Finding]:
+    policy = observation.policy
+    quotes = observation.quotes[observation.quotes["window"] == number]
+    answered = quotes.dropna(subset=["purchased", "sensitivity", "valuation", "unit_cost"])
+    yield from promise_findings(answered, false_alarm)
+    yield from rule_findings(quotes, policy.exploration.share, false_alarm)
+    if policy.fairness.parity_bound is not None:
+        yield _parity(quotes, policy.fairness.parity_bound)
+    for table, columns in FEATURES.items():
+        current, reference = observation.current[table], observation.reference[table]
+        current = current[current["window"] == number]
+        for column in columns:
+            then = reference[column]
+            yield stability(labelled(then, then), labelled(then, current[column]), false_alarm)
+
+
+def _parity(quotes: pd.DataFrame, bound: float) -> Finding:
+    """The gap between groups that is certain at 95 %, of the prices quoted."""
+    prices = quotes[["price", "uniform_price"]].assign(purchase_probability=1.0)
+    groups = price_parity(prices, quotes["user_id"], quotes["group"]).offered.groups
+    gap = max((group.low for group in groups), default=0.0) / min((group.high for group in groups), default=1.0) - 1
+    return Finding("parity", "warn", gap if len(groups) > 1 else float("nan"), bound, len(quotes))
+
+
+def _state(observation: Observation) -> list[Finding]:
+    waited, spent = observation.queue_seconds, observation.life_spent
+    return [
+        Finding("queue_seconds", "warn", waited, QUEUE_LIMIT, 1, f"{waited:.0f} s the longest wait for a new price"),
+        Finding("life_spent", "warn", spent, LIFE_LIMIT, 1, f"{spent:.0%} of the book's life is over"),
+    ]
+
+
+def _alarms(findings: list[list[Finding]], at_least: int) -> Iterator[Alarm]:
+    by_check: dict[str, list[bool]] = {finding.check: [] for finding in findings[-1]}
+    for window in findings:
+        for finding in window:
+            by_check[finding.check].append(finding.is_breached)
+    action = {finding.check: finding.action for finding in findings[-1]}
+    lasting = [name for name, seen in by_check.items() if is_alarm(seen, 1 if name in AT_ONCE else at_least)]
+    for wanted in ("roll_back", "retrain", "warn"):
+        if checks := tuple(name for name in lasting if action[name] == wanted):
+            yield Alarm(wanted, checks)

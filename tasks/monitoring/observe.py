@@ -1,0 +1,112 @@
+"""Observe: what was quoted, what came of it, and what users and the market do, in the last windows of time."""
+
+import math
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import pandas as pd
+from prefect import task
+from psycopg2.extensions import connection as Connection
+
+import sql
+from models.errors import PricingError
+from models.pricing.policy import PricingPolicy
+from tasks.books.candidates import groups_of_users
+from tasks.database import database_url, read_arrow, read_rows, transaction
+from tasks.settings import Settings
+
+MOST_QUOTES = 1_000_000  # of more, whole users are drawn
+MOST_ROWS = 200_000  # of behaviour and of the market, the newest
+REFERENCE = timedelta(days=28)  # before the snapshot that the model learnt from
+
+FEATURES = {"behaviour": ("kind", "category", "dwell_seconds"),
+            "market": ("competitor_price_to_list", "demand_index", "supply_index")}  # fmt: skip
+
+
+class NothingToMonitorError(PricingError):
+    """No prices are live."""
+
+
+@dataclass(frozen=True)
+class Windows:
+    """So many windows of so many hours; they end where a whole number of windows has passed since 1970."""
+
+    hours: float
+    count: int
+
+    def ends(self, now: datetime) -> list[datetime]:
+        """The end of each, oldest first; none is in the future, so a window never changes its name."""
+        length = timedelta(hours=self.hours)
+        newest = datetime.fromtimestamp(now.timestamp() // length.total_seconds() * length.total_seconds(), UTC)
+        return [newest - number * length for number in reversed(range(self.count))]
+
+
+@dataclass(frozen=True)
+class Observation:
+    """The live book and what the windows hold: ``quotes``, ``behaviour`` and ``market`` have the column ``window``.
+
+    ``reference`` holds behaviour and market as the model learnt from them, by table. Windows are numbered from 0, the
+    oldest. ``sampled_users`` is the share of users whose quotes were read.
+    """
+
+    book_id: int
+    dataset: str
+    model_version: int
+    policy: PricingPolicy
+    currency: str
+    ends: list[datetime]
+    quotes: pd.DataFrame
+    current: dict[str, pd.DataFrame]
+    reference: dict[str, pd.DataFrame]
+    queue_seconds: float
+    life_spent: float
+    sampled_users: float
+
+
+@task(retries=2, retry_delay_seconds=[1, 10])  # it only reads
+def observe(windows: Windows) -> Observation:
+    """Read what the windows hold of the live model's quotes, and of behaviour and the market.
+
+    Raises:
+        NothingToMonitorError: no book is live.
+    """
+    return observed_at(datetime.now(UTC), windows, database_url(Settings()))
+
+
+def observed_at(now: datetime, windows: Windows, url: str) -> Observation:
+    """What the task does, as if it were `now`."""
+    ends = windows.ends(now)
+    length = timedelta(hours=windows.hours)
+    period = {"since": ends[0] - length, "until": ends[-1]}
+    with transaction(url) as connection:
+        rows = read_rows(connection, sql.query("monitored_book"), {"now": now})
+        if not rows:
+            raise NothingToMonitorError("no price book is live yet: publish one with `pricing run`")
+        live = rows[0]
+        policy = PricingPolicy.from_mapping(live["policy"], origin=f"book {live['book_id']}")
+        quotes, sampled = _quotes(connection, period | {"model_version": live["model_version"]})
+        group = policy.fairness.group
+        quotes["group"] = groups_of_users(connection, live["dataset"], group, quotes["user_id"])
+        learnt = {"since": live["as_of"] - REFERENCE, "until": live["as_of"]}
+        current, reference = (
+            {name: _rows(connection, name, times | {"dataset": live["dataset"]}) for name in FEATURES}
+            for times in (period, learnt)
+        )
+    for frame, at in [(quotes, "quoted_at"), *((frame, "at") for frame in current.values())]:
+        frame["window"] = ((frame[at] - period["since"]) // length).astype("int64")
+    return Observation(
+        live["book_id"], live["dataset"], live["model_version"], policy, live["currency"], ends, quotes,
+        current, reference, live["queue_seconds"], live["life_spent"], sampled,
+    )  # fmt: skip
+
+
+def _quotes(connection: Connection, parameters: dict[str, object]) -> tuple[pd.DataFrame, float]:
+    (counted,) = read_rows(connection, sql.query("monitored_quote_count"), parameters)
+    every = max(1, math.ceil(counted["count"] / MOST_QUOTES))
+    quotes = read_arrow(connection, sql.query("monitored_quotes"), parameters | {"every": every}).to_pandas()
+    return quotes, 1 / every
+
+
+def _rows(connection: Connection, table: str, parameters: dict[str, object]) -> pd.DataFrame:
+    found = read_arrow(connection, sql.query(f"monitored_{table}"), parameters | {"most": MOST_ROWS})
+    return pd.DataFrame(found.to_pandas())

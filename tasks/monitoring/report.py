@@ -1,0 +1,109 @@
+"""Report: what monitoring found, as a page and a plot of the flow run."""
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from prefect import task
+from prefect.artifacts import create_image_artifact, create_markdown_artifact
+
+from models.demand.demand_curve import DemandCurve
+from models.demand.metrics import Outcomes, calibration_table
+from models.evidence.drift import Finding
+from tasks.monitoring.judge import Surveillance
+from tasks.monitoring.observe import Observation
+from tasks.training.plots import ACCENT, INK, MUTED, data_url
+
+FEW_ANSWERS = 100  # fewer do not fill ten parts
+
+
+@task
+def report_monitoring(surveillance: Surveillance, observation: Observation) -> None:
+    """Keep the findings as a Markdown page, and promised against realised purchases and profit as a plot."""
+    create_markdown_artifact(
+        monitor_page(surveillance, observation), key="monitor", description=f"Book {observation.book_id}"
+    )
+    if len(answered := with_promises(observation.quotes)):
+        create_image_artifact(
+            data_url(_plot(answered, observation)),
+            key="monitor-promises",
+            description="What the model promised and what happened, by window.",
+        )
+
+
+def monitor_page(surveillance: Surveillance, observation: Observation) -> str:
+    """The findings as Markdown: alarms, the newest window, every window's breaches, and calibration by tenth."""
+    newest, answered = surveillance.findings[-1], with_promises(observation.quotes)
+    alarms = [f"- **{alarm.action.replace('_', ' ')}**: {', '.join(alarm.checks)}" for alarm in surveillance.alarms]
+    sampled = "" if observation.sampled_users == 1 else f", of {observation.sampled_users:.1%} of the users"
+    lines = [
+        f"# Monitoring of book {observation.book_id}, model version {observation.model_version}",
+        "",
+        f"{len(observation.quotes):,} personal quotes{sampled}, {len(answered):,} with a known outcome, in "
+        f"{len(observation.ends)} windows up to {observation.ends[-1]:%Y-%m-%d %H:%M} UTC.",
+        "",
+        *(alarms or ["No alarm."]),
+        "",
+        "## Checks",
+        "",
+        "A dot is a window within its limit, a cross one in breach, a dash one with too little to tell; newest last.",
+        "",
+        "| check | leads to | newest | limit | rows | in figures | windows |",
+        "| --- | --- | ---: | ---: | ---: | --- | --- |",
+        *(_row(finding, surveillance) for finding in newest),
+    ]
+    if len(answered) >= FEW_ANSWERS:
+        lines += ["", "## Promised and realised purchases, by tenth of the promise", "", *_calibration(answered)]
+    return "\n".join(lines)
+
+
+def with_promises(quotes: pd.DataFrame) -> pd.DataFrame:
+    """The answered quotes, with the probability that the model gave each to be bought."""
+    answered = quotes.dropna(subset=["purchased", "sensitivity", "valuation", "unit_cost"])
+    curve = DemandCurve(answered["sensitivity"].to_numpy("float64"), answered["valuation"].to_numpy("float64"))
+    return answered.assign(promised=curve.purchase_probability(answered["price"] / answered["list_price"]))
+
+
+def _row(finding: Finding, surveillance: Surveillance) -> str:
+    seen = [each for window in surveillance.findings for each in window if each.check == finding.check]
+    marks = "".join("—" if np.isnan(each.value) else "✗" if each.is_breached else "·" for each in seen)
+    value = "" if np.isnan(finding.value) else f"{finding.value:.2f}"
+    action = finding.action.replace("_", " ")
+    name = finding.check.replace("_", " ")
+    return f"| {name} | {action} | {value} | {finding.limit:.2f} | {finding.rows:,} | {finding.excess} | {marks} |"
+
+
+def _calibration(answered: pd.DataFrame) -> list[str]:
+    bought = answered["purchased"].to_numpy("float64")
+    outcomes = Outcomes.of(bought, np.ones(len(bought)), answered["user_id"])
+    table = calibration_table(outcomes, answered["promised"].to_numpy("float64"))
+    rows = [f"| {row.decile} | {row.rows:,} | {row.predicted:.2%} | {row.observed:.2%} |" for row in table.itertuples()]
+    return ["| tenth | quotes | promised | realised |", "| ---: | ---: | ---: | ---: |", *rows]
+
+
+def _plot(answered: pd.DataFrame, observation: Observation) -> Figure:
+    margin = (answered["price"] - answered["unit_cost"]) * answered["quantity"]
+    bought = answered["purchased"].astype("float64")
+    sums = pd.DataFrame(
+        {
+            "window": answered["window"],
+            "quotes": 1.0,
+            "purchases promised": answered["promised"],
+            "purchases realised": bought,
+            "profit promised": margin * answered["promised"],
+            "profit realised": margin * bought,
+        }
+    )
+    by_window = sums.groupby("window").sum()
+    ends = [observation.ends[number] for number in by_window.index]
+    figure = Figure(figsize=(7, 5), layout="constrained")
+    purchases, profit = figure.subplots(2, sharex=True)
+    figure.suptitle("What the model promised, and what happened", x=0.01, ha="left", color=INK)
+    for axes, name, unit in ((purchases, "purchases", "purchases a quote"), (profit, "profit", observation.currency)):
+        axes.plot(ends, by_window[f"{name} promised"] / by_window["quotes"], "o--", color=MUTED, label="promised")
+        axes.plot(ends, by_window[f"{name} realised"] / by_window["quotes"], "o-", color=ACCENT, label="realised")
+        axes.set_ylabel(unit if name == "purchases" else f"profit a quote, {unit}")
+        axes.set_ylim(bottom=min(0, axes.get_ylim()[0]))
+        axes.spines[["top", "right"]].set_visible(False)
+    purchases.legend(frameon=False, loc="lower left")
+    figure.autofmt_xdate()
+    return figure

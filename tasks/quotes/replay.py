@@ -1,0 +1,203 @@
+"""Replay: a past quote computed again to the digit, from what was stored with it when it was given."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+import numpy as np
+import pandas as pd
+from psycopg2.extensions import connection as Connection
+
+import sql
+from models.demand.demand_curve import DemandCurve
+from models.errors import PricingError
+from models.pricing.decide import price_decisions
+from models.pricing.policy import PricingPolicy
+from models.pricing.shadow_prices import BookTerms
+from tasks.books.candidates import exploration_period, pair
+from tasks.books.price import uniform_policy
+from tasks.data.snapshots import Snapshot, SnapshotNotFoundError, latest_snapshot
+from tasks.database import database_url, read_rows, transaction
+from tasks.registry.versions import VersionNotFoundError, version_of
+from tasks.settings import Settings
+
+CURVE_TOLERANCE = 1e-5  # relative: a row scored alone differs from the same row scored in a block
+
+
+class ReplayError(PricingError):
+    """A past quote cannot be computed again, or another price comes out."""
+
+
+@dataclass(frozen=True)
+class Replay:
+    """A past quote that came out again: each figure as logged and as computed, and what the price came from."""
+
+    figures: dict[str, tuple[Any, Any]]
+    origin: dict[str, str]
+    notes: tuple[str, ...]
+
+
+def replay(quote_id: str) -> Replay:
+    """Compute a logged quote again: its stored demand curve, the book's policy and multipliers, the same pricing code.
+
+    As a second line the book's model is asked for the curve once more, where model and data are still there.
+
+    Raises:
+        ReplayError: the quote is unknown, was given before its inputs were kept, or a figure comes out otherwise.
+    """
+    url = database_url(Settings())
+    with transaction(url) as connection:
+        quote = _read(connection, quote_id)
+        figures = {name: (quote[name], computed) for name, computed in _computed(quote).items()}
+        if quote["kept_price"] is not None:
+            figures["price in the book"] = (quote["kept_price"], figures["price"][1])
+        differing = [
+            f"{name} was {logged} and is now {computed}" for name, (logged, computed) in figures.items()
+            if logged != computed
+        ]  # fmt: skip
+        if differing:
+            raise ReplayError(
+                f"quote {quote_id} does not come out again: {'; '.join(differing)}. Its row in pricing.quotes or its "
+                "book was changed, or the pricing code is another: try `pricing verify`, and the code of that day"
+            )
+        notes = (*_ledger_notes(quote), *_curve_notes(connection, url, quote))
+    return Replay(figures, _origin(quote), notes)
+
+
+def _read(connection: Connection, quote_id: str) -> dict[str, Any]:
+    try:
+        parameters = {"quote_id": str(UUID(quote_id))}
+    except ValueError:
+        raise ReplayError(f"{quote_id!r} is no quote's id: give the quote_id that pricing.quote returned") from None
+    found = read_rows(connection, sql.query("quote_origin"), parameters)
+    if not found:
+        raise ReplayError(f"quote {quote_id} is unknown: pricing.quotes lists those that were given")
+    (quote,) = found
+    if quote["source"] != "list" and "uniform_sensitivity" not in (quote["priced_from"] or {}):
+        raise ReplayError(
+            f"quote {quote_id} is from book {quote['book_id']}, which was made before inputs were kept with prices: "
+            "quotes of later books can be computed again"
+        )
+    return quote
+
+
+def _computed(quote: dict[str, Any]) -> dict[str, Any]:
+    """What the pricing code gives for a quote's inputs now, as it was logged then."""
+    if quote["source"] == "list":  # no model set it: it is whatever the list said
+        return {"price": quote["list_price"], "uniform_price": quote["list_price"]}
+    is_personal = quote["source"] == "personal"
+    given, policy = quote["priced_from"], PricingPolicy.from_mapping(quote["policy"], f"book {quote['book_id']}")
+    uniform = _curve(given, "uniform_")
+    if is_personal:
+        curve = _curve(given)
+        live, drawn = given.get("live_price", np.nan), given.get("live_propensity", np.nan)
+    else:
+        curve, policy = uniform, uniform_policy(policy)
+        live, drawn = given.get("live_uniform_price", np.nan), np.nan
+    prices = price_decisions(
+        _decision(quote), curve, uniform, policy, quote["currency"],
+        live_price=[live], live_uniform_price=[given.get("live_uniform_price", np.nan)], live_propensity=[drawn],
+        exploration_period=exploration_period(_snapshot(quote)) if is_personal else None,
+        terms=BookTerms(**quote["terms"]),
+    )  # fmt: skip
+    return _as_logged(prices.iloc[0], quote)
+
+
+def _curve(given: dict[str, Any], prefix: str = "") -> DemandCurve:
+    return DemandCurve(np.array([given[f"{prefix}sensitivity"]]), np.array([given[f"{prefix}valuation"]]))
+
+
+def _decision(quote: dict[str, Any]) -> pd.DataFrame:
+    """The one row that was priced. Only users who consent have personal prices; a uniform one asks nobody."""
+    given = quote["priced_from"]
+    amounts = {name: float(given.get(name, np.nan)) for name in ("unit_cost", "floor", "ceiling")}
+    row = {"user_id": quote["user_id"], "product_id": quote["product_id"], "list_price": float(quote["list_price"])}
+    pool = pd.Series([given.get("pool_id")], dtype=object)
+    return pd.DataFrame([row | amounts | {"consent": True}]).assign(pool_id=pool)
+
+
+def _as_logged(price: pd.Series, quote: dict[str, Any]) -> dict[str, Any]:
+    """The figures in the types of pricing.quotes; money to its last digit."""
+    computed = {name: _decimal(price[name]) for name in ("price", "uniform_price", "lower", "upper")}
+    reasons = list(price["reasons"])
+    if quote["source"] == "uniform":
+        computed["uniform_price"] = computed["price"]
+        reasons += [reason for reason in quote["reasons"] if reason in ("no_personal_price", "no_consent")]
+    drawn = price["propensity"]
+    propensity = None if np.isnan(drawn) else float(drawn)
+    return computed | {"randomised": bool(price["randomised"]), "propensity": propensity, "reasons": reasons}
+
+
+def _decimal(amount: float) -> Decimal:
+    return Decimal(repr(float(amount)))
+
+
+def _snapshot(quote: dict[str, Any]) -> Snapshot:
+    return Snapshot(**{name: quote[name] for name in ("snapshot_id", "dataset", "currency", "row_counts", "as_of")})
+
+
+def _origin(quote: dict[str, Any]) -> dict[str, str]:
+    certificate = quote["certificate"] or {}
+    checked = certificate.get("guardrails", {}).get("prices")
+    return {
+        "quote": f"{quote['quote_id']}, {quote['quoted_at'].astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC, {quote['source']}",
+        "book": f"{quote['book_id']}, content {str(quote['content_hash'])[:12]}, ledger entry {quote['entry_id']}",
+        "model": f"version {quote['model_version']}, run {quote['run_id']}",
+        "data": f"{quote['dataset']}, snapshot {quote['snapshot_id'][:12]}",
+        "policy": f"satisfaction weight {quote['policy']['satisfaction_weight']:g}; {_limits(quote['terms'])}",
+        "certificate": "none" if checked is None else f"{checked:,} prices checked, no breach",
+        "approver": str(quote["approver"]),
+    }
+
+
+def _limits(terms: dict[str, Any]) -> str:
+    """What the limits on the whole book added to this price, by their multipliers."""
+    binding = {name.replace("_", " "): value for name, value in terms.items() if value}
+    return ", ".join(f"{name} {value}" for name, value in binding.items()) or "no limit on the whole book binds"
+
+
+def _ledger_notes(quote: dict[str, Any]) -> Iterator[str]:
+    """Where the ledger tells another story than the quote."""
+    if quote["live_book_id"] != quote["book_id"]:
+        yield f"The ledger says that book {quote['live_book_id']} was live then, not {quote['book_id']}."
+    elif quote["details"]["content_hash"] != quote["content_hash"]:
+        yield f"The content of book {quote['book_id']} is not the one that the ledger recorded: run `pricing verify`."
+
+
+def _curve_notes(connection: Connection, url: str, quote: dict[str, Any]) -> Iterator[str]:
+    """Whether the stored model still gives the stored curve."""
+    if quote["source"] == "list":
+        yield "It is the list price of its day: no model and no policy set it."
+        return
+    snapshot, given = _snapshot(quote), quote["priced_from"]
+    if "repriced_as_of" in given:
+        yield (
+            f"It was priced between two books, as of {given['repriced_as_of']}; the stored demand is that of this "
+            "moment, and the model was not asked again."
+        )
+        return
+    try:
+        if latest_snapshot(url, snapshot.dataset).snapshot_id != snapshot.snapshot_id:
+            yield "The data have changed since, so the model was not asked again."
+            return
+        demand = version_of(str(quote["model_version"])).demand()
+    except (SnapshotNotFoundError, VersionNotFoundError) as error:
+        yield f"The model was not asked again: {error}"
+        return
+    is_personal = quote["source"] == "personal"
+    user_id, prefix = (quote["user_id"], "") if is_personal else ("", "uniform_")
+    decision = pair(connection, snapshot, demand.encoders, user_id, quote["product_id"])
+    curve = demand.curve(decision, personal=is_personal)
+    stored = np.array([given[f"{prefix}sensitivity"], given[f"{prefix}valuation"]])
+    again = np.array([curve.sensitivity[0], curve.valuation[0]])
+    difference = float(np.max(np.abs(again / stored - 1)))
+    if difference > CURVE_TOLERANCE:
+        raise ReplayError(
+            f"version {quote['model_version']} now gives demand (b, v) = {again.tolist()} where {stored.tolist()} was "
+            f"stored, {difference:.1e} apart: the model's files or the data of snapshot {snapshot.snapshot_id[:12]} "
+            "were changed"
+        )
+    yield f"The stored model gives the stored demand again, to {max(difference, 1e-16):.0e}."

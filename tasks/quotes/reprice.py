@@ -1,0 +1,127 @@
+"""Reprice: as long as it runs, live prices follow what users do and the market does, within moments."""
+
+import logging
+import select
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import partial
+
+import psycopg2
+import torch
+from prefect import task
+from psycopg2.extensions import connection as Connection
+
+from tasks.database import DatabaseUnavailableError, database_url, transaction
+from tasks.quotes.repricing import Demands, Repriced, continued_book, registered_demand, reprice_products, reprice_users
+from tasks.servers.signals import asked_to_stop
+from tasks.settings import Settings
+
+log = logging.getLogger("pricing.reprice")
+
+REPORT_SECONDS = 60.0
+WAIT_SECONDS = 1.0  # for a wake-up; one that was missed costs no more than this
+RETRY_SECONDS = 1.0  # where the database is away
+
+
+@dataclass
+class RepriceTally:
+    """What was repriced: entries taken from the queue, prices set, and how long the entries had waited (seconds)."""
+
+    entries: int = 0
+    prices: int = 0
+    waited: list[float] = field(default_factory=list)
+
+    def add(self, repriced: Repriced) -> None:
+        """Count one transaction that has just been committed."""
+        now = datetime.now(UTC)
+        self.entries += len(repriced.queued_at)
+        self.prices += repriced.prices
+        self.waited += [(now - queued_at).total_seconds() for queued_at in repriced.queued_at]
+
+    def report(self) -> str:
+        """The last minute in a line, which it forgets."""
+        waited, self.waited = sorted(self.waited), []
+        if not waited:
+            return "nothing waited"
+        median, late = (waited[int(share * (len(waited) - 1))] for share in (0.5, 0.99))
+        return f"{len(waited):,} entries; half were live within {median:.2f} s, 99 % within {late:.2f} s"
+
+
+@task
+def reprice_waiting(minutes: float | None, entries_at_once: int) -> RepriceTally:
+    """Price what waits in pricing.reprice_queue as it arrives, for so many minutes or until it is asked to stop.
+
+    Any number of these may run side by side. A block of the queue is one transaction: whatever fails, its entries
+    wait again. A database that is away is waited for.
+
+    Raises:
+        RepricingError: a price would break a rule.
+    """
+    torch.set_num_threads(
+        1
+    )  # blocks are small: a second thread doubles the work of the processor for a sixth of the time
+    ends = None if minutes is None else time.monotonic() + 60 * minutes
+    with asked_to_stop() as stopping:
+
+        def ended() -> bool:
+            return stopping.is_set() or (ends is not None and time.monotonic() >= ends)
+
+        return reprice_until(ended, database_url(Settings()), entries_at_once)
+
+
+def reprice_until(
+    ended: Callable[[], bool], url: str, entries_at_once: int, demands: Demands = registered_demand
+) -> RepriceTally:
+    """What the task does, until `ended` says so."""
+    tally, reported = RepriceTally(), time.monotonic()
+    while not ended():
+        try:
+            with transaction(url) as connection:
+                _listen(connection)
+                while not ended():
+                    if not _price_block(connection, entries_at_once, demands, tally):
+                        _await_work(connection)
+                    if time.monotonic() - reported >= REPORT_SECONDS:
+                        reported = time.monotonic()
+                        log.info("%s", tally.report())
+        except (psycopg2.OperationalError, psycopg2.InterfaceError, DatabaseUnavailableError) as error:
+            log.warning("the database is away, what waits stays in its queue: %s", str(error).strip())
+            time.sleep(RETRY_SECONDS)
+    return tally
+
+
+def reprice_all(url: str, entries_at_once: int, demands: Demands = registered_demand) -> RepriceTally:
+    """Price what waits now, and return when nothing is left that no other worker has taken."""
+    tally = RepriceTally()
+    with transaction(url) as connection:
+        while _price_block(connection, entries_at_once, demands, tally):
+            pass
+    return tally
+
+
+def _price_block(connection: Connection, entries: int, demands: Demands, tally: RepriceTally) -> bool:
+    """Price products, then users, in one transaction each; returns whether there was anything to do."""
+    worked = False
+    for reprice_block in (reprice_products, partial(reprice_users, entries=entries)):
+        live = continued_book(connection, demands)
+        repriced = Repriced() if live is None else reprice_block(connection, live)
+        connection.commit()
+        tally.add(repriced)
+        worked = worked or bool(repriced.queued_at)
+    return worked
+
+
+def _listen(connection: Connection) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("LISTEN reprice")
+        # A commit that a crash loses leaves its entries in the queue as well, so there is no need to wait for the disk.
+        cursor.execute("SET synchronous_commit = off")
+    connection.commit()
+
+
+def _await_work(connection: Connection) -> None:
+    select.select([connection], [], [], WAIT_SECONDS)
+    connection.poll()
+    connection.notifies.clear()

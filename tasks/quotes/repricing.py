@@ -1,0 +1,206 @@
+"""Repricing: what waits in the queue, priced as the live book would have priced it, in one transaction a block."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from psycopg2.extensions import connection as Connection
+
+import sql
+from models.demand.demand_curve import DemandCurve
+from models.demand.fitted import FittedDemand
+from models.errors import PricingError
+from models.evidence.price_checks import violations
+from models.features.decisions import Decisions
+from models.pricing.decide import price_decisions
+from models.pricing.policy import PricingPolicy
+from models.pricing.shadow_prices import BookTerms
+from tasks.books.book import StagedBook
+from tasks.books.candidates import TERMS, exploration_period, remaining_stock
+from tasks.books.price import UNIFORM_COLUMNS, uniform_policy
+from tasks.books.price_stream import PERSONAL_COLUMNS, array_texts
+from tasks.copying import copy_frame
+from tasks.data.snapshots import Snapshot
+from tasks.database import read_frame, read_rows
+from tasks.registry.versions import version_of
+from tasks.training.features import read_decisions
+
+PRODUCTS_LOCK = 7_265_002  # any number, the same in every process: one worker at a time sets uniform prices
+BOOK_LOCK = 7_265_003  # the number in sql/functions/reprice.sql: another book goes live when nobody prices for this one
+
+Demands = Callable[[int], FittedDemand]
+
+
+class RepricingError(PricingError):
+    """A price between two books would break a rule; it is not served and its entry stays in the queue."""
+
+
+@dataclass(frozen=True)
+class ContinuedBook:
+    """The live book with all that later prices are set by as its own were."""
+
+    book: StagedBook
+    snapshot: Snapshot
+    demand: FittedDemand
+    policy: PricingPolicy
+    terms: BookTerms
+
+
+@dataclass(frozen=True)
+class Repriced:
+    """What one transaction took from the queue, and how many prices it set; `queued_at` (entries,)."""
+
+    queued_at: tuple[datetime, ...] = ()
+    prices: int = 0
+
+
+@lru_cache(maxsize=2)  # a rollback goes back and forth
+def registered_demand(model_version: int) -> FittedDemand:
+    """The model of a version, loaded once while it is in use."""
+    return version_of(str(model_version)).demand()
+
+
+def continued_book(connection: Connection, demands: Demands = registered_demand) -> ContinuedBook | None:
+    """The live book while it is quoted, with its model; None where there is none to continue.
+
+    It stays the live one until this transaction ends.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock_shared(%s)", [BOOK_LOCK])
+    found = read_rows(connection, sql.query("reprice_live_book"))
+    if not found:
+        return None
+    (row,) = found
+    given = {name: row[name] for name in ("snapshot_id", "dataset", "currency", "row_counts", "as_of")}
+    policy = PricingPolicy.from_mapping(row["policy"], origin=f"book {row['book_id']}")
+    demand = demands(row["model_version"])
+    return ContinuedBook(StagedBook(row["book_id"]), Snapshot(**given), demand, policy, BookTerms(**row["terms"]))
+
+
+def reprice_products(connection: Connection, live: ContinuedBook) -> Repriced:
+    """Set the uniform price of every waiting product anew, and queue the pairs that have a personal price of it."""
+    (lock,) = read_rows(connection, "SELECT pg_try_advisory_xact_lock(%(lock)s) AS held", {"lock": PRODUCTS_LOCK})
+    claimed = read_rows(connection, sql.query("reprice_claim_products")) if lock["held"] else []
+    if not claimed:
+        return Repriced()
+    products = sorted({entry["product_id"] for entry in claimed})
+    decisions = _decide(connection, live, "decide_products_anew", products=products)
+    curve = live.demand.curve(decisions, personal=False)
+    published = _published(connection, live, decisions)
+    terms = decisions.frame[TERMS].assign(consent=True)  # nobody is asked, and nobody's data is read
+    policy = uniform_policy(live.policy)
+    prices = price_decisions(
+        terms, curve, curve, policy, live.snapshot.currency,
+        live_price=published["uniform_price"], live_uniform_price=published["uniform_price"], terms=live.terms,
+    )  # fmt: skip
+    rows = prices.join(terms[["product_id", "list_price", "unit_cost", "floor", "ceiling", "pool_id"]]).assign(
+        sensitivity=curve.sensitivity, valuation=curve.valuation, live_price=published["uniform_price"].to_numpy()
+    )
+    _require_rules(terms, prices, policy, live)
+    _store(connection, live, decisions, rows, "uniform", UNIFORM_COLUMNS)
+    queued_at = tuple(entry["queued_at"] for entry in claimed)
+    _execute(connection, live, "queue_pairs_of_products", products=products, queued_at=min(queued_at))
+    return Repriced(queued_at, len(rows))
+
+
+def reprice_users(connection: Connection, live: ContinuedBook, entries: int) -> Repriced:
+    """Set the prices of the users and pairs that have waited longest, at most so many entries of the queue."""
+    claimed = read_rows(connection, sql.query("reprice_claim_users"), {"entries": entries})
+    if not claimed:
+        return Repriced()
+    asked = {(entry["user_id"], entry["product_id"]) for entry in claimed}
+    users, products = (list(column) for column in zip(*asked, strict=True))
+    decisions = _decide(connection, live, "decide_pairs_anew", users=users, products=products)
+    queued_at = tuple(entry["queued_at"] for entry in claimed)
+    if not len(decisions):
+        return Repriced(queued_at)
+    rows = _personal_prices(connection, live, decisions)
+    _store(connection, live, decisions, rows, "personal", PERSONAL_COLUMNS)
+    return Repriced(queued_at, len(rows))
+
+
+def _personal_prices(connection: Connection, live: ContinuedBook, decisions: Decisions) -> pd.DataFrame:
+    """The prices of pairs with whose they are and what they were computed from."""
+    curve, published, terms = (
+        live.demand.curve(decisions),
+        _published(connection, live, decisions),
+        decisions.frame[TERMS],
+    )
+    uniform_curve = DemandCurve(published["sensitivity"].to_numpy(), published["valuation"].to_numpy())
+    prices = price_decisions(
+        terms, curve, uniform_curve, live.policy, live.snapshot.currency,
+        live_price=published["price"], live_uniform_price=published["uniform_price"],
+        live_propensity=published["propensity"], exploration_period=exploration_period(live.snapshot), terms=live.terms,
+    )  # fmt: skip
+    _withdraw_sold_out(connection, live, decisions, prices)
+    _require_rules(terms, prices, live.policy, live)
+    return prices.assign(
+        user_id=terms["user_id"],
+        product_id=terms["product_id"],
+        sensitivity=curve.sensitivity,
+        valuation=curve.valuation,
+        live_price=published["price"].to_numpy(),
+        live_propensity=published["propensity"].to_numpy(),
+    )
+
+
+def _withdraw_sold_out(connection: Connection, live: ContinuedBook, decisions: Decisions, prices: pd.DataFrame) -> None:
+    pools = decisions.frame["pool_id"]
+    if pools.isna().all():
+        return
+    moment = decisions.frame["decided_at"].max().to_pydatetime()
+    stock = remaining_stock(connection, live.snapshot.dataset, moment)
+    empty = {pool for pool, units in stock.items() if units <= 0}
+    prices.loc[pools.isin(empty).to_numpy(), "refused"] = "sold_out"
+
+
+def _decide(connection: Connection, live: ContinuedBook, query: str, **parameters: object) -> Decisions:
+    """The decisions that a query fills in, with what the storefront has recorded up to now."""
+    with connection.cursor() as cursor:
+        cursor.execute("DROP TABLE IF EXISTS decision")
+        cursor.execute(sql.query("decisions_empty"))
+    _execute(connection, live, query, as_of=live.snapshot.as_of, **parameters)
+    return read_decisions(connection, live.snapshot.dataset, live.demand.encoders, recorded=True)
+
+
+def _published(connection: Connection, live: ContinuedBook, decisions: Decisions) -> pd.DataFrame:
+    parameters = {"book_id": live.book.book_id}
+    found = read_frame(connection, sql.query("published_prices_of_decisions"), parameters).set_index("decision_id")
+    return found.astype("float64").loc[decisions.frame["decision_id"]].reset_index(drop=True)
+
+
+def _require_rules(terms: pd.DataFrame, prices: pd.DataFrame, policy: PricingPolicy, live: ContinuedBook) -> None:
+    broken = {rule: n for rule, n in violations(terms, prices, policy, live.snapshot.currency).items() if n}
+    if broken:
+        raise RepricingError(f"prices that continue book {live.book.book_id} break a rule, so none is served: {broken}")
+
+
+def _store(
+    connection: Connection,
+    live: ContinuedBook,
+    decisions: Decisions,
+    rows: pd.DataFrame,
+    which: str,
+    columns: Sequence[str],
+) -> None:
+    """Serve these prices from the end of the transaction; those refused withdraw the book's, with the reason."""
+    refused = rows["refused"]
+    given = ["price", "lower", "upper", *(["purchase_probability", "elasticity"] if which == "personal" else [])]
+    kept = rows[list(columns)].copy()
+    kept.loc[refused.notna(), given] = np.nan
+    reasons = rows["reasons"].where(refused.isna(), refused.map(lambda reason: [reason]))
+    kept = kept.assign(
+        reasons=array_texts(reasons), book_id=live.book.book_id, decided_at=decisions.frame["decided_at"].to_numpy()
+    )
+    _execute(connection, live, f"clear_repriced_{which}")
+    copy_frame(connection, ["pricing", f"repriced_{which}"], kept)
+
+
+def _execute(connection: Connection, live: ContinuedBook, query: str, **parameters: Any) -> None:
+    with connection.cursor() as cursor:
+        known = {"book_id": live.book.book_id, "dataset": live.snapshot.dataset}
+        cursor.execute(sql.query(query), known | parameters)

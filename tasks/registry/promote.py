@@ -1,0 +1,123 @@
+"""Promote: decide whether a challenger may price, and under which policy."""
+
+import hashlib
+import json
+import logging
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from prefect import task
+
+from models.demand.fitted import FittedDemand
+from models.errors import PricingError
+from models.evidence.gates import Gate, is_cold_start, promotion_gates
+from models.pricing.disclosure import disclosure
+from models.pricing.policy import PricingPolicy
+from models.pricing.presets import tightened_for_cold_start
+from tasks.data.snapshots import Snapshot, latest_snapshot
+from tasks.database import database_url
+from tasks.registry.policies import read_policy
+from tasks.registry.versions import MODEL_NAME, RegisteredDemand, champion_of, describe_version, tag_version, version_of
+from tasks.settings import Settings
+
+log = logging.getLogger("pricing.promote")
+
+GATES_HEADING = "## Gates"
+
+
+class GateError(PricingError):
+    """A challenger did not pass its gates; nothing was priced and the live book stays."""
+
+
+@dataclass(frozen=True)
+class Promotion:
+    """A model version that may price a snapshot under a policy."""
+
+    registered: RegisteredDemand
+    snapshot: Snapshot
+    policy: PricingPolicy
+    cold_start: bool
+    gates: tuple[Gate, ...]
+
+    @property
+    def inputs_hash(self) -> str:
+        """Equal for promotions that would give equal books."""
+        inputs = [self.registered.version, self.snapshot.snapshot_id, self.policy.model_dump(mode="json")]
+        return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()
+
+    def demand(self) -> FittedDemand:
+        """The promoted model."""
+        return self.registered.demand()
+
+    def book_description(self) -> dict[str, Any]:
+        """What pricing.books keeps of where a book comes from."""
+        return {
+            "inputs_hash": self.inputs_hash,
+            "dataset": self.snapshot.dataset,
+            "snapshot_id": self.snapshot.snapshot_id,
+            "model_name": MODEL_NAME,
+            "model_version": self.registered.version,
+            "run_id": self.registered.run_id,
+            "policy": self.policy.model_dump(mode="json"),
+            "currency": self.snapshot.currency,
+            "disclosure": disclosure(self.policy.disclosure.jurisdictions),
+        }
+
+
+@task
+def promote(version: str, policy: str | None) -> Promotion:
+    """Put a version (number or alias) to its gates; the policy is the named one or else the version's own.
+
+    Where no logged offer can tell what its prices earn, the policy is tightened for a cold start.
+
+    Raises:
+        GateError: a gate was not passed; the message tells each figure.
+        VersionNotFoundError: the registry has no such version.
+    """
+    registered = version_of(version)
+    snapshot = latest_snapshot(database_url(Settings()), registered.dataset)
+    metrics = registered.metrics()
+    gates = tuple(promotion_gates(metrics, _rival(registered, metrics)))
+    _publish_gates(registered, gates)
+    failed = [str(gate) for gate in gates if not gate.passed]
+    if failed:
+        raise GateError(f"version {registered.version} is not promoted; failed {'; '.join(failed)}")
+    chosen = registered.policy() if policy is None else read_policy(policy)
+    cold_start = is_cold_start(metrics)
+    if cold_start:
+        chosen = tightened_for_cold_start(chosen)
+        log.info("no offers that tell what its prices earn: a cold start, guardrails tightened and exploration on")
+    log.info("version %d passed %d gates", registered.version, len(gates))
+    return Promotion(registered, snapshot, chosen, cold_start, gates)
+
+
+def _rival(registered: RegisteredDemand, metrics: dict[str, float]) -> int:
+    """The version that the challenger must have been compared with, 0 for none.
+
+    The champion itself is held to what it was compared with when it was promoted.
+    """
+    champion = champion_of(registered.dataset)
+    if champion is None:
+        return 0
+    if champion.version == registered.version:
+        return int(metrics.get("off_policy_against", 0))
+    return champion.version
+
+
+def _publish_gates(registered: RegisteredDemand, gates: tuple[Gate, ...]) -> None:
+    """Write the gates where a reviewer reads them: as tags of the version, and at the end of its description."""
+    passed = all(gate.passed for gate in gates)
+    tag_version(
+        registered.version,
+        {"gates": "passed" if passed else "failed", "gate_figures": json.dumps([asdict(gate) for gate in gates])},
+    )
+    describe_version(registered.version, GATES_HEADING, gates_table(gates))
+
+
+def gates_table(gates: tuple[Gate, ...]) -> str:
+    """Every gate with what was measured and demanded, as Markdown."""
+    rows = [["gate", "measured", "demanded", ""], ["---"] * 4]
+    rows += [
+        [gate.name, f"{gate.measured:.4g}", gate.demanded, "passed" if gate.passed else "FAILED"] for gate in gates
+    ]
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)

@@ -1,0 +1,132 @@
+"""The MLflow model registry: finding versions of the demand model, their files, and their aliases."""
+
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import mlflow
+from mlflow.entities.model_registry import ModelVersion
+from mlflow.exceptions import MlflowException
+from mlflow.tracking import MlflowClient
+
+from models.demand.fitted import FittedDemand
+from models.errors import PricingError
+from models.pricing.policy import PricingPolicy
+from tasks.registry.model_store import load_demand, load_policy
+
+MODEL_NAME = "demand"
+CHALLENGER, CHAMPION, PREVIOUS = "challenger", "champion", "previous"
+LONGEST_DESCRIPTION = 5000  # characters, of MLflow's column
+CUT_SHORT = "\nThe rest is in the artifacts of the run.\n"
+
+
+class VersionNotFoundError(PricingError):
+    """The registry has no such version of the demand model."""
+
+
+@dataclass(frozen=True)
+class RegisteredDemand:
+    """One version of the demand model in the registry."""
+
+    version: int
+    run_id: str
+    dataset: str
+
+    @property
+    def uri(self) -> str:
+        """The address MLflow loads it by."""
+        return f"models:/{MODEL_NAME}/{self.version}"
+
+    def metrics(self) -> dict[str, float]:
+        """What evaluation measured of it."""
+        return dict(MlflowClient().get_run(self.run_id).data.metrics)
+
+    def demand(self) -> FittedDemand:
+        """The fitted model."""
+        return load_demand(_artifacts(self.uri))
+
+    def policy(self) -> PricingPolicy:
+        """The policy it was registered with."""
+        return load_policy(_artifacts(self.uri))
+
+
+def version_of(alias_or_number: str) -> RegisteredDemand:
+    """The version an alias points at, or the version of this number.
+
+    Raises:
+        VersionNotFoundError: there is none.
+    """
+    client = MlflowClient()
+    try:
+        if alias_or_number.isdecimal():
+            return _registered(client.get_model_version(MODEL_NAME, alias_or_number))
+        return _registered(client.get_model_version_by_alias(MODEL_NAME, alias_or_number))
+    except MlflowException as error:
+        if error.error_code not in {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"}:
+            raise
+        raise VersionNotFoundError(
+            f"the registry has no version {alias_or_number!r} of model {MODEL_NAME!r}; "
+            "train one with `pricing run`, or name one that the MLflow page lists"
+        ) from error
+
+
+def champion_of(dataset: str) -> RegisteredDemand | None:
+    """The champion, where there is one and it was trained on this dataset."""
+    try:
+        champion = version_of(CHAMPION)
+    except VersionNotFoundError:
+        return None
+    return champion if champion.dataset == dataset else None
+
+
+def version_trained_from(inputs_hash: str) -> RegisteredDemand | None:
+    """The newest version made from exactly these inputs, if any."""
+    found = MlflowClient().search_model_versions(f"name = '{MODEL_NAME}' and tags.inputs_hash = '{inputs_hash}'")
+    return _registered(max(found, key=lambda version: int(version.version))) if found else None
+
+
+def create_version(model_uri: str, run_id: str) -> int:
+    """Register a logged model; returns its version."""
+    client = MlflowClient()
+    try:
+        client.create_registered_model(MODEL_NAME, description="How likely a user is to buy a product at a price.")
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+    return int(client.create_model_version(MODEL_NAME, model_uri, run_id).version)
+
+
+def set_alias(alias: str, version: int) -> None:
+    """Point an alias of the demand model at a version."""
+    MlflowClient().set_registered_model_alias(MODEL_NAME, alias, str(version))
+
+
+def tag_version(version: int, tags: dict[str, str]) -> None:
+    """Write tags a reviewer sees on the version's page."""
+    for key, value in tags.items():
+        MlflowClient().set_model_version_tag(MODEL_NAME, str(version), key, value)
+
+
+def describe_version(version: int, heading: str, text: str) -> None:
+    """Write the last section of a version's description, in place of the one that is there under this heading."""
+    description = MlflowClient().get_model_version(MODEL_NAME, str(version)).description or ""
+    before = description.partition(heading)[0].rstrip()
+    whole = f"{before}\n\n{heading}\n\n{text}\n".lstrip()
+    MlflowClient().update_model_version(MODEL_NAME, str(version), _shortened(whole))
+
+
+def _shortened(description: str) -> str:
+    """As much of a description as MLflow keeps, in whole lines."""
+    if len(description) <= LONGEST_DESCRIPTION:
+        return description
+    kept = description[: LONGEST_DESCRIPTION - len(CUT_SHORT)]
+    return kept[: kept.rindex("\n") + 1] + CUT_SHORT
+
+
+def _registered(version: ModelVersion) -> RegisteredDemand:
+    return RegisteredDemand(int(version.version), str(version.run_id), version.tags["dataset"])
+
+
+@cache
+def _artifacts(uri: str) -> Path:
+    return Path(mlflow.artifacts.download_artifacts(f"{uri}/artifacts/demand"))

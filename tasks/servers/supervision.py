@@ -1,0 +1,115 @@
+"""A server as a child process: started, waited for until it answers, started again when it dies, ended."""
+
+import logging
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from models.errors import PricingError
+from tasks.servers.claim import HeldClaim
+from tasks.servers.environment import answers
+from tasks.servers.processes import end, with_descendants
+
+START_SECONDS = 180  # of patience with one server: the first start makes its tables
+END_SECONDS = 5  # of patience with a server, or with the flow runs of the worker, before they are killed
+LONGEST_PAUSE = 60.0  # seconds between two starts of a server that keeps dying
+
+_log = logging.getLogger("pricing.servers")
+
+
+class ServerError(PricingError):
+    """A server of `pricing up` cannot be started."""
+
+
+class Stopping(Exception):  # noqa: N818 - no error: the person asked for it
+    """The servers are asked to end while they are still starting."""
+
+
+@dataclass(frozen=True)
+class Program:
+    """A Python module run as a server; `health` is the path at its address that answers once it is ready."""
+
+    name: str
+    arguments: list[str]
+    environment: dict[str, str]
+    log: Path
+    address: str = ""
+    health: str = ""
+
+    def start(self) -> subprocess.Popen[bytes]:
+        """Start it in a session of its own, so that Ctrl-C in the terminal reaches `pricing up` alone."""
+        self.log.parent.mkdir(parents=True, exist_ok=True)
+        with self.log.open("ab") as log:
+            return subprocess.Popen(
+                [sys.executable, "-m", *self.arguments],
+                env=self.environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+
+    def failure(self, problem: str) -> ServerError:
+        """The error that shows what it said last."""
+        said = "\n".join(self.log.read_text(errors="replace").splitlines()[-15:])
+        return ServerError(f"{self.name} {problem}. The end of {self.log}:\n{said}")
+
+
+class Child:
+    """A running program. The pause before it is started again doubles each time, up to a minute."""
+
+    def __init__(self, program: Program, held: HeldClaim) -> None:
+        self.program = program
+        self._held = held
+        self._pause = 1.0
+        self._start()
+
+    def _start(self) -> None:
+        self.process = self.program.start()
+        self._began = time.monotonic()
+        self._held.adopt(self.process.pid)
+
+    def await_ready(self, stopping: threading.Event) -> None:
+        """Wait until it answers; raises ServerError where it ends or stays silent."""
+        give_up = time.monotonic() + START_SECONDS
+        while not answers(self.program.address + self.program.health):
+            if (code := self.process.poll()) is not None:
+                raise self.program.failure(f"ended with exit code {code} instead of starting")
+            if time.monotonic() > give_up:
+                raise self.program.failure(f"has not answered in {START_SECONDS} seconds")
+            if stopping.wait(0.2):
+                raise Stopping
+
+    def await_success(self, stopping: threading.Event) -> None:
+        """Wait until it has done its work and ended; raises ServerError where it fails."""
+        while (code := self.process.poll()) is None:
+            if stopping.wait(0.2):
+                raise Stopping
+        if code != 0:
+            raise self.program.failure(f"failed with exit code {code}")
+
+    def revive(self) -> None:
+        """Start it again if it is dead and has lain for the pause."""
+        code = self.process.poll()
+        lived = time.monotonic() - self._began
+        if code is None or lived < self._pause:
+            return
+        self._pause = 1.0 if lived > 10 * LONGEST_PAUSE else min(2 * self._pause, LONGEST_PAUSE)
+        said = "%s ended with exit code %s (see %s): starting it again"
+        _log.warning(said, self.program.name, code, self.program.log)
+        self._start()
+
+
+def end_all(children: list[Child]) -> None:
+    """End what the children have started, in whatever session it runs, and then the children.
+
+    In this order the worker lives to hear how its flow runs ended, and they can still tell Prefect.
+    """
+    own = {child.process.pid for child in children}
+    end([process for process in with_descendants(own) if process.pid not in own], END_SECONDS)
+    end(with_descendants(own), END_SECONDS)
+    for child in children:
+        child.process.wait()

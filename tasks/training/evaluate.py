@@ -1,0 +1,108 @@
+"""Evaluate: measure a fitted model and its prices on the held-out weeks, beside its baselines and the champion."""
+
+import logging
+from dataclasses import replace
+from time import perf_counter
+
+import numpy as np
+import pandas as pd
+from prefect import task
+
+from models.demand.evaluation import DEMAND_MODEL, Evaluation, evaluate_demand
+from models.demand.fitted import FittedDemand
+from models.evidence.challenger import Contender, off_policy_figures
+from models.evidence.price_checks import PROTECTED_GROUP, check_prices
+from models.features.decisions import Decisions
+from models.pricing.policy import PricingPolicy
+from tasks.books.candidates import groups_of_users
+from tasks.data.snapshots import Snapshot
+from tasks.database import database_url, transaction
+from tasks.registry.policies import read_policy
+from tasks.registry.versions import RegisteredDemand, champion_of
+from tasks.settings import Settings
+from tasks.training.content import read_content
+from tasks.training.fit import TrainedDemand
+
+log = logging.getLogger("pricing.evaluate")
+
+SAMPLE_ROWS = 5_000  # newest held-out offers that are priced to be checked
+TIMED_ROWS = 2_000
+TIMED_PAIRS = 9
+# Of nine independent ratios the second smallest is below their median with probability 0.98.
+LOW_RANK = 1
+
+
+@task
+def evaluate(trained: TrainedDemand, snapshot: Snapshot, policy: str) -> Evaluation:
+    """Measure the model, its baselines and the dataset's champion on the held-out part, with intervals.
+
+    The figures say too what the explored offers tell of the challenger's prices under a policy against the champion's,
+    what a sample of those prices breaks, and how much longer than the champion it takes.
+    """
+    started = perf_counter()
+    test, champion = trained.split.test, champion_of(snapshot.dataset)
+    challenger = Contender(trained.fitted, test)
+    incumbent, rival = (None, None) if champion is None else _read(champion, test)
+    evaluation = evaluate_demand(trained.fitted, trained.split, incumbent, rival.test if rival else None)
+    figures = _price_figures(challenger, rival, trained, snapshot, read_policy(policy))
+    figures["off_policy_against"] = 0 if champion is None else champion.version
+    if incumbent is not None and rival is not None:
+        figures |= _latency((trained.fitted, test), (incumbent, rival.test))
+    losses = evaluation.comparison.query("metric == 'log_loss'").set_index("model")["value"]
+    others = ", ".join(f"{loss:.5f} {model}" for model, loss in losses.drop(DEMAND_MODEL).items())
+    log.info("held-out log loss %.5f; against %s; in %.0f s", losses[DEMAND_MODEL], others, perf_counter() - started)
+    log.info("%s", evidence_line(figures))
+    return replace(evaluation, figures=evaluation.figures | figures)
+
+
+def evidence_line(figures: dict[str, float]) -> str:
+    """What the explored offers say, in one line."""
+    before = f"version {figures['off_policy_against']:.0f}" if figures["off_policy_against"] else "the logged prices"
+    unused = f"{figures['off_policy_offers_without_density']:,.0f} held-out offers have no propensity"
+    if "off_policy_uplift" not in figures:
+        return f"no evidence of what prices earn against {before}: {unused}"
+    return (
+        f"{figures['off_policy_uplift']:+.4g} an offer against {before}, 95 % bounds "
+        f"{figures['off_policy_uplift_low']:+.4g} and {figures['off_policy_uplift_high']:+.4g}, from "
+        f"{figures['off_policy_offers']:,.0f} explored offers ({figures['off_policy_effective_sample']:,.0f} "
+        f"effective); {unused}"
+    )
+
+
+def _read(champion: RegisteredDemand, test: Decisions) -> tuple[FittedDemand, Contender]:
+    """The champion, and the test part with what its products' texts and images say to the champion's encoders."""
+    demand = champion.demand()
+    with transaction(database_url(Settings())) as connection:
+        content = read_content(connection, champion.dataset, test.frame["product_id"].unique(), demand.encoders)
+    return demand, Contender(demand, replace(test, content=content))
+
+
+def _price_figures(
+    challenger: Contender, rival: Contender | None, trained: TrainedDemand, snapshot: Snapshot, policy: PricingPolicy
+) -> dict[str, float]:
+    sample = replace(challenger, test=_newest(challenger.test, SAMPLE_ROWS))
+    users = sample.test.frame["user_id"]
+    with transaction(database_url(Settings())) as connection:
+        group = groups_of_users(connection, snapshot.dataset, policy.fairness.group, users)
+        protected = groups_of_users(connection, snapshot.dataset, PROTECTED_GROUP, users)
+    evidence = off_policy_figures(trained.split, challenger, rival, policy, snapshot.currency)
+    return evidence | check_prices(sample, policy, snapshot.currency, group, protected)
+
+
+def _latency(*models: tuple[FittedDemand, Decisions]) -> dict[str, float]:
+    """Median ratio of the first model's time for the same decisions to the second's, each pair measured in turn."""
+    asked = [(demand, _newest(test, TIMED_ROWS)) for demand, test in models]
+    seconds = [[_seconds(*one) for one in asked] for _ in range(1 + TIMED_PAIRS)][1:]  # the first warms up
+    ratios = np.sort([first / second for first, second in seconds])
+    return {"latency_ratio": float(np.median(ratios)), "latency_ratio_low": float(ratios[LOW_RANK])}
+
+
+def _seconds(demand: FittedDemand, decisions: Decisions) -> float:
+    started = perf_counter()
+    demand.curve(decisions)
+    return perf_counter() - started
+
+
+def _newest(test: Decisions, rows: int) -> Decisions:
+    order: pd.Series = test.frame["decided_at"].sort_values(kind="stable")
+    return test.select(np.sort(order.index.to_numpy("int64")[-rows:]))

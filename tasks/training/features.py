@@ -1,0 +1,76 @@
+"""Point-in-time features: what Postgres knew of each decision's user, product and market before it was made."""
+
+import json
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
+from psycopg2.extensions import connection as Connection
+
+import sql
+from models.features.content import NO_ENCODERS, Encoders
+from models.features.decisions import EVENT_COLUMNS, Decisions
+from tasks.database import read_arrow, read_frame
+from tasks.training.content import read_content
+
+ATTRIBUTES: dict[str, Callable[[str], str]] = {
+    "user_attributes": "user_{}".format,
+    "product_attributes": "product_{}".format,
+    "context_attributes": str,
+    "market_attributes": lambda name: name if name.startswith("instrument_") else f"market_{name}",
+}
+
+
+def read_decisions(
+    connection: Connection, dataset: str, encoders: Encoders = NO_ENCODERS, recorded: bool = False
+) -> Decisions:
+    """The rows of the temporary table `decision` with their features, and the events of their users.
+
+    Batch extraction, pricing, batch quotes and repricing all fill `decision` and call this, so a model meets
+    the same features wherever it is asked. With `recorded`, histories hold what the storefront recorded and no
+    collection has brought into the dataset yet. Rows whose product is unknown are left out. What the products' texts
+    and images say comes along for the `encoders` of the model that is to read it.
+    """
+    parameters: dict[str, object] = {"dataset": dataset, "recorded": recorded}
+    frame = read_arrow(connection, sql.query("features"), parameters).to_pandas()
+    events = read_arrow(connection, sql.query("histories"), parameters).to_pandas()
+    frame = _locate_histories(frame, events["user_id"])
+    for column, rename in ATTRIBUTES.items():
+        frame = pd.concat([frame.drop(columns=column), _expand(frame[column], rename)], axis=1)
+    content = read_content(connection, dataset, frame["product_id"].unique(), encoders)
+    return Decisions(frame, events[list(EVENT_COLUMNS)], content)
+
+
+def live_prices(connection: Connection, dataset: str, decisions: Decisions, book_id: int | None = None) -> pd.DataFrame:
+    """What each decision's user is quoted for its product by the live book, or by `book_id` (rows, 3).
+
+    The columns are price, uniform_price and propensity (of a price drawn in the decision's own period), NaN
+    where there is none.
+    """
+    live = read_frame(connection, sql.query("live_prices_of_decisions"), {"dataset": dataset, "book_id": book_id})
+    return live.set_index("decision_id").astype("float64").reindex(decisions.frame["decision_id"])
+
+
+def _locate_histories(frame: pd.DataFrame, event_users: pd.Series) -> pd.DataFrame:
+    """Turn the number of events seen into offsets: a user's events lie together, in time order."""
+    codes, users = pd.factorize(event_users)
+    starts = np.searchsorted(codes, np.arange(len(users)))
+    position = pd.Index(users).get_indexer(pd.Index(frame["user_id"]))
+    start = np.append(starts, 0)[position]  # -1, a user without events, reads the appended 0
+    seen = frame["events_seen"].to_numpy("int64")
+    return frame.drop(columns="events_seen").assign(events_start=start, events_end=start + seen)
+
+
+def _expand(attributes: pd.Series, rename: Callable[[str], str]) -> pd.DataFrame:
+    """One column an attribute; each distinct JSON text is parsed once."""
+    codes, distinct = pd.factorize(attributes)
+    parsed = pd.DataFrame([*map(json.loads, distinct), {}])  # the last is what code -1, no attributes, reads
+    return parsed.apply(_settled).iloc[codes].set_axis(attributes.index).rename(columns=rename)
+
+
+def _settled(values: pd.Series) -> pd.Series:
+    """A column of one type: booleans with gaps are nullable booleans, and a mixture is text."""
+    if values.dtype != object:
+        return values
+    is_flag = pd.api.types.infer_dtype(values, skipna=True) == "boolean"
+    return values.astype("boolean") if is_flag else values.map(str, na_action="ignore").astype("str")

@@ -1,0 +1,166 @@
+"""Fit: the demand model of a snapshot, on the machine's best device."""
+
+import hashlib
+import json
+import logging
+import shutil
+from dataclasses import dataclass, replace
+from importlib.resources import files
+from time import perf_counter
+from typing import Literal
+
+import torch
+from prefect import task
+from pydantic import BaseModel, ConfigDict, Field
+
+from models.demand.fine_tuning import FineTuning
+from models.demand.fitted import FitReport, FittedDemand, fit_demand
+from models.demand.network import DemandConfig
+from models.demand.training import TrainingConfig
+from models.features.content import Encoders
+from models.features.decisions import Split, split_by_time
+from tasks.data.snapshots import Snapshot
+from tasks.database import database_url, transaction
+from tasks.settings import Settings
+from tasks.training.checkpoints import member_checkpoints
+from tasks.training.content import read_content, read_texts
+from tasks.training.encoders import chosen_encoders
+from tasks.training.extract import FeatureSet
+from tasks.training.fine_tune import tuned_encoder
+from tasks.training.fit_processes import fit_in_processes
+
+log = logging.getLogger("pricing.fit")
+
+
+class Recipe(BaseModel):
+    """How a demand model is made from a snapshot's features."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    holdout_days: float = Field(28, gt=0, title="Held-out days", description="The last days, kept for evaluation.")
+    validation_days: float = Field(
+        14, gt=0, title="Validation days", description="The days before the held-out ones; they stop the training."
+    )
+    text_encoder: str | None = Field(
+        None,
+        title="Text encoder",
+        description="Reads titles and descriptions: a name of the Hugging Face hub, or a folder. Empty: the MiniLM that"
+        " works offline and knows English. 'none': texts are not read.",
+    )
+    text_tuning: Literal["frozen", "lora", "whole"] = Field(
+        "frozen",
+        title="Text encoder's training",
+        description="frozen: the text encoder stays as it is. lora, whole: it is first fine-tuned on the offers, by a"
+        " low-rank addition to its weights or all of them, which takes long without a CUDA device.",
+    )
+    image_encoder: str | None = Field(
+        None,
+        title="Image encoder",
+        description="Reads images: a vision network of the Hugging Face hub, or a folder. Empty: EfficientNet-Lite0,"
+        " which works offline. 'none': images are not read.",
+    )
+    demand: DemandConfig = Field(DemandConfig(), title="Demand model")
+    training: TrainingConfig = Field(TrainingConfig(), title="Training")
+    processes: int = Field(
+        1,
+        ge=1,
+        title="Training processes",
+        description="How many processes of this machine share the training; with CUDA each has a device of its own.",
+    )
+
+    def inputs_hash(self, snapshot: Snapshot) -> str:
+        """Equal where training would give an equal model: same data, same recipe, same model code."""
+        digest = hashlib.sha256(f"{snapshot.snapshot_id}{self.model_dump_json()}".encode())
+        for source in sorted(files("models").iterdir(), key=lambda path: path.name):
+            if source.name.endswith(".py"):
+                digest.update(source.read_bytes())
+        return digest.hexdigest()[:32]
+
+
+@dataclass(frozen=True)
+class TrainedDemand:
+    """A fitted model, the offers it was fit and is to be judged on, and how the fit went."""
+
+    fitted: FittedDemand
+    split: Split
+    report: FitReport
+    seconds: float
+
+    def parameters(self, recipe: Recipe) -> dict[str, str | int | float]:
+        """What the registry lists as the run's parameters."""
+        parts = {f"{part}_offers": len(offers) for part, offers in self.split._asdict().items()}
+        stage = self.report.first_stage
+        identification = {
+            "first_stage": stage.reason or f"partial R² {stage.partial_r2:.4f}, F {stage.f:.1f}",
+            "recalibration": self.fitted.recalibration.method,
+        }
+        return parts | identification | _flat(json.loads(recipe.model_dump_json()))
+
+
+@task
+def fit(features: FeatureSet, recipe: Recipe) -> TrainedDemand:
+    """Fit the demand model on the training part of a snapshot, stopping early on its validation part.
+
+    A training that was killed goes on from its last finished epoch.
+
+    Raises:
+        EmptySplitError: the offers are too few or too bunched in time to be split.
+        TrainingError: the offers hold one outcome only, or the loss is not finite.
+        ContentError: an encoder that the recipe names cannot be had.
+    """
+    started = perf_counter()
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    split = _split_with_content(features, recipe)
+    log.info(
+        "training on %s offers, stopping early on %s, holding out %s; on %s",
+        *(f"{len(part):,}" for part in split), device.type,
+    )  # fmt: skip
+    unfinished = Settings().home / "checkpoints" / recipe.inputs_hash(features.snapshot)
+    parts = split.train, split.validation, recipe.demand, recipe.training
+    if recipe.processes > 1:
+        fitted, report = fit_in_processes(*parts, recipe.processes, unfinished, _log_epoch)
+    else:
+        fitted, report = fit_demand(*parts, device, _log_epoch, member_checkpoints(unfinished))
+    shutil.rmtree(unfinished, ignore_errors=True)
+    seconds = perf_counter() - started
+    log.info("fitted in %.0f s; kept epoch %d", seconds, report.training.best_epoch)
+    if report.first_stage.reason:
+        log.info("no control function: %s", report.first_stage.reason)
+    return TrainedDemand(fitted, split, report, seconds)
+
+
+def _split_with_content(features: FeatureSet, recipe: Recipe) -> Split:
+    """The offers in three parts, with what their products' texts and images say to the recipe's encoders."""
+    encoders = chosen_encoders(recipe.text_encoder, recipe.image_encoder)
+    split = split_by_time(features.read(), recipe.holdout_days, recipe.validation_days)
+    frozen = _reading(split, encoders, features)
+    if recipe.text_tuning == "frozen" or frozen.train.content is None or not frozen.train.content.encoders.text:
+        return frozen
+    tuning = FineTuning(recipe.text_tuning, demand=recipe.demand, training=recipe.training, seed=recipe.training.seed)
+    folder = Settings().home / "encoders" / recipe.inputs_hash(features.snapshot)
+    with transaction(database_url(Settings())) as connection:
+        texts = read_texts(connection, features.snapshot.dataset, frozen.train.content.product_ids)
+    tuned = tuned_encoder(encoders.text, texts, frozen, tuning, folder)
+    return _reading(split, replace(encoders, text=tuned), features)
+
+
+def _reading(split: Split, encoders: Encoders, features: FeatureSet) -> Split:
+    """The same parts with what all their products' texts and images say to these encoders."""
+    products = {product for part in split for product in part.frame["product_id"].unique()}
+    with transaction(database_url(Settings())) as connection:
+        content = read_content(connection, features.snapshot.dataset, products, encoders)
+    return Split(*(replace(part, content=content) for part in split))
+
+
+def _log_epoch(epoch: int, training_loss: float, validation_loss: float) -> None:
+    log.info("epoch %d: log loss %.5f in training, %.5f in validation", epoch, training_loss, validation_loss)
+
+
+def _flat(settings: dict[str, object], prefix: str = "") -> dict[str, str | int | float]:
+    flat: dict[str, str | int | float] = {}
+    for name, value in settings.items():
+        if isinstance(value, dict):
+            flat |= _flat(value, f"{prefix}{name}.")
+        else:
+            flat[f"{prefix}{name}"] = value if isinstance(value, int | float) else str(value)
+    return flat

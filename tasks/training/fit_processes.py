@@ -1,0 +1,160 @@
+"""One fit by several processes of this machine, which share every batch; with CUDA each has a device of its own.
+
+    accelerate launch --num_processes 2 -m tasks.training.fit_processes FOLDER
+
+is what each of them runs, on a folder that `fit_in_processes` wrote; it leaves the fitted model there.
+"""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+
+from models.demand.first_stage import FirstStageReport
+from models.demand.fitted import FitReport, FittedDemand, fit_demand
+from models.demand.network import DemandConfig
+from models.demand.training import Progress, TrainingConfig, TrainingError, TrainingReport
+from models.features.content import Encoders, ProductContent
+from models.features.decisions import Decisions
+from tasks.registry.model_store import load_demand, save_demand
+from tasks.servers.processes import end, with_descendants
+from tasks.training.checkpoints import member_checkpoints
+
+_END_SECONDS = 5  # of patience with processes that are asked to end
+_LAST_LINES = 15
+_EPOCH = "epoch of the fit:"
+_OF_THE_LAUNCHER = re.compile(r"[EW]\d{4} .*torch/distributed/elastic")
+
+
+def fit_in_processes(
+    training: Decisions,
+    validation: Decisions,
+    demand: DemandConfig,
+    training_config: TrainingConfig,
+    processes: int,
+    folder: Path,
+    progress: Progress,
+) -> tuple[FittedDemand, FitReport]:
+    """Do what `fit_demand` does with so many processes; `folder` keeps the checkpoints of each network.
+
+    Raises:
+        TrainingError: a process failed, or there are fewer CUDA devices than processes.
+
+    """
+    devices = torch.cuda.device_count()
+    if 0 < devices < processes:
+        raise TrainingError(f"{processes} processes cannot share {devices} CUDA devices; ask for {devices} at most")
+    _write(training, validation, demand, training_config, folder)
+    _launch(processes, folder, progress)
+    report = json.loads((folder / "report.json").read_text(encoding="utf-8"))
+    stages = FirstStageReport(**report["first_stage"]), TrainingReport(**report["training"])
+    return load_demand(folder), FitReport(*stages)
+
+
+def _launch(processes: int, folder: Path, progress: Progress) -> None:
+    """Run the processes to their end, and leave none of them behind whatever happens here."""
+    command = [
+        sys.executable, "-m", "accelerate.commands.launch",
+        "--multi_gpu",  # is how accelerate says torchrun; the processes themselves choose the CPU without CUDA
+        f"--num_processes={processes}", "--num_machines=1", "--mixed_precision=no", "--dynamo_backend=no",
+        "--main_process_port=0", f"--num_cpu_threads_per_process={max(1, (os.cpu_count() or 1) // processes)}",
+        "-m", "tasks.training.fit_processes", str(folder),
+    ]  # fmt: skip
+    running = subprocess.Popen(
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
+    )
+    with running:
+        try:
+            said = _follow(running.stdout or (), progress)
+            code = running.wait()
+        finally:
+            if running.poll() is None:
+                end(with_descendants([running.pid]), _END_SECONDS)
+                running.terminate()  # where nothing is known of its descendants, it ends them itself
+    if code:
+        raise TrainingError(
+            f"the training in {processes} processes ended with exit code {code}; mend what they said last, or train in "
+            f"1 process:\n{said}"
+        )
+
+
+def _follow(lines: Iterable[str], progress: Progress) -> str:
+    """Tell of each epoch; return the last of the other lines, without the launcher's own where there are any else."""
+    said: deque[str] = deque(maxlen=_LAST_LINES)
+    of_the_launcher: deque[str] = deque(maxlen=_LAST_LINES)
+    for line in lines:
+        if line.startswith(_EPOCH):
+            epoch, *losses = json.loads(line.removeprefix(_EPOCH))
+            progress(epoch, *losses)
+        elif of_the_launcher or _OF_THE_LAUNCHER.match(line):  # it speaks last, and at length
+            of_the_launcher.append(line)
+        else:
+            said.append(line)
+    return "".join(said or of_the_launcher).rstrip()
+
+
+def _write(
+    training: Decisions, validation: Decisions, demand: DemandConfig, training_config: TrainingConfig, folder: Path
+) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    training.frame.to_parquet(folder / "training.parquet")
+    validation.frame.to_parquet(folder / "validation.parquet")
+    training.events.to_parquet(folder / "events.parquet")
+    (folder / "content.npz").unlink(missing_ok=True)
+    if (content := training.content) is not None:
+        np.savez(
+            folder / "content.npz", product_ids=np.array(content.product_ids, dtype=str), text=content.text,
+            image=content.image, encoders=np.array([content.encoders.text, content.encoders.image], dtype=str),
+        )  # fmt: skip
+    settings = {"demand": asdict(demand), "training": asdict(training_config)}
+    (folder / "settings.json").write_text(json.dumps(settings), encoding="utf-8")
+
+
+def _read(folder: Path) -> tuple[Decisions, Decisions]:
+    events, content = pd.read_parquet(folder / "events.parquet"), _content(folder / "content.npz")
+    training, validation = (pd.read_parquet(folder / f"{part}.parquet") for part in ("training", "validation"))
+    return Decisions(training, events, content), Decisions(validation, events, content)
+
+
+def _content(file: Path) -> ProductContent | None:
+    if not file.exists():
+        return None
+    with np.load(file) as kept:
+        encoders = Encoders(*kept["encoders"].tolist())
+        return ProductContent(tuple(kept["product_ids"].tolist()), kept["text"], kept["image"], encoders)
+
+
+def main(folder: Path) -> None:
+    """Fit with the other processes; the first tells of the epochs and writes the model."""
+    from accelerate import Accelerator
+
+    accelerator = Accelerator(cpu=not torch.cuda.is_available())
+    settings = json.loads((folder / "settings.json").read_text(encoding="utf-8"))
+    fitted, report = fit_demand(
+        *_read(folder), DemandConfig(**settings["demand"]), TrainingConfig(**settings["training"]), accelerator.device,
+        _tell if accelerator.is_main_process else None,
+        member_checkpoints(folder), accelerator,
+    )  # fmt: skip
+    if accelerator.is_main_process:
+        save_demand(fitted, folder)
+        (folder / "report.json").write_text(json.dumps(asdict(report)), encoding="utf-8")
+    accelerator.end_training()
+
+
+def _tell(*epoch: float) -> None:
+    """Say the epoch to the one who waits; where nobody does any more, this ends the training."""
+    sys.stdout.write(f"{_EPOCH}{json.dumps(epoch)}\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

@@ -1,0 +1,80 @@
+import numpy as np
+import pytest
+
+from models.demand.first_stage import FirstStage
+from models.features.decisions import Decisions
+from models.features.encoding import Encoding
+
+
+def first_stage(decisions):
+    return FirstStage.fit(decisions, Encoding.fit(decisions), seed=0)
+
+
+def test_the_residual_is_the_hidden_shock_and_not_the_instrument(make_log):
+    decisions = make_log(6000, confounding=1.0).decisions
+    stage = first_stage(decisions)
+    residual = stage.residual(decisions)
+    assert stage.report.identified
+    # cost and shock have the same variance in the price
+    assert stage.report.partial_r2 == pytest.approx(0.5, abs=0.06)
+    assert abs(np.corrcoef(residual, decisions.frame["instrument_cost"])[0, 1]) < 0.05
+    assert residual.std() == pytest.approx(0.08, abs=0.01)
+
+
+def test_randomised_rows_have_no_residual(make_log):
+    decisions = make_log(4000, confounding=1.0, randomised=0.3).decisions
+    residual = first_stage(decisions).residual(decisions)
+    assert (residual[decisions.randomised] == 0).all()
+    assert (residual[~decisions.randomised] != 0).mean() > 0.99
+
+
+def without_instrument(decisions):
+    return Decisions(decisions.frame.drop(columns="instrument_cost"), decisions.events)
+
+
+def at_list_price(decisions):
+    return Decisions(decisions.frame.assign(price=decisions.list_price), decisions.events)
+
+
+def of_one_product(decisions):
+    return decisions.select((decisions.frame["product_id"] == "p0").to_numpy())
+
+
+def with_noise_for_instrument(decisions):
+    noise = np.random.default_rng(1).normal(size=len(decisions))
+    return Decisions(decisions.frame.assign(instrument_cost=noise), decisions.events)
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (without_instrument, "no instrument_ column"),
+        (at_list_price, "no product's price ratio varies"),
+        (with_noise_for_instrument, "the instrument is weak"),
+        (of_one_product, "fewer than two products"),
+    ],
+)
+def test_without_identification_there_is_no_residual_but_a_reason(make_log, change, reason):
+    decisions = change(make_log(2000).decisions)
+    stage = first_stage(decisions)
+    assert not stage.report.identified
+    assert reason in stage.report.reason
+    assert not stage.residual(decisions).any()
+
+
+def test_a_product_is_predicted_by_folds_that_never_saw_it(make_log):
+    decisions = make_log(3000).decisions
+    stage = first_stage(decisions)
+    own = (decisions.frame["product_id"] == "p3").to_numpy()
+    shifted = decisions.frame["price"].where(~own, decisions.frame["price"] * 1.3)
+    moved = first_stage(Decisions(decisions.frame.assign(price=shifted), decisions.events))
+    number = stage.fold_of["p3"]
+    for before, after in zip(stage.folds[number], moved.folds[number], strict=True):
+        assert np.array_equal(before[-1].coef_, after[-1].coef_)
+
+
+def test_products_never_seen_get_the_typical_effect(make_log):
+    decisions = make_log(3000).decisions
+    stage = first_stage(decisions)
+    new = Decisions(decisions.frame.assign(product_id="new"), decisions.events)
+    assert np.abs(stage.residual(new) - stage.residual(decisions)).max() < 0.05

@@ -1,0 +1,161 @@
+"""Drift by simulation: silent where the model is right, loud where the truth has moved."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.special import expit
+
+from models.evidence.drift import (
+    RESPONSE_TOLERANCE,
+    Finding,
+    is_alarm,
+    labelled,
+    promise_findings,
+    rule_findings,
+    stability,
+)
+
+FALSE_ALARM = 0.01
+
+
+def answered(seed: int, level: float = 0.0, steeper: float = 0.0, count: int = 6_000) -> pd.DataFrame:
+    """Quotes to users who buy as promised, or after a shift of the log-odds, or with all sensitivities larger."""
+    random = np.random.default_rng(seed)
+    list_price, randomised = np.full(count, 10.0), random.random(count) < 0.3
+    ratio = np.where(randomised, random.uniform(0.6, 1.0, count), 0.85)
+    sensitivity, valuation = random.uniform(4, 8, count), random.normal(0.7, 0.1, count)
+    truth = expit(sensitivity * (valuation - ratio) + level - steeper * sensitivity * (ratio - ratio.mean()))
+    return pd.DataFrame(
+        {
+            "user_id": random.integers(0, 800, count).astype(str),
+            "price": ratio * list_price,
+            "list_price": list_price,
+            "unit_cost": 4.0,
+            "quantity": 1.0,
+            "sensitivity": sensitivity,
+            "valuation": valuation,
+            "randomised": randomised,
+            "purchased": random.random(count) < truth,
+        }
+    )
+
+
+def breached(quotes: pd.DataFrame) -> set[str]:
+    return {finding.check for finding in promise_findings(quotes, FALSE_ALARM) if finding.is_breached}
+
+
+def test_a_model_that_is_right_raises_nothing() -> None:
+    assert [seed for seed in range(40) if breached(answered(seed))] == []
+
+
+def test_at_the_edge_of_the_tolerance_it_is_as_rare_as_asked() -> None:
+    found = [answered(seed, steeper=RESPONSE_TOLERANCE) for seed in range(300)]
+    alarms = sum("price_response" in breached(quotes) for quotes in found)
+    assert alarms <= 300 * 0.04  # 1 % asked, first order only, and the 300 draws vary
+
+
+def test_a_fall_in_demand_shows_in_purchases_and_profit() -> None:
+    assert breached(answered(1, level=-0.5)) == {"purchases", "profit"}
+
+
+def test_a_collapse_asks_for_the_way_back() -> None:
+    assert "loss" in breached(answered(1, level=-2.0))
+    assert "loss" not in breached(answered(1, level=2.0))
+
+
+def test_a_steeper_answer_to_price_shows_where_prices_are_random() -> None:
+    assert "price_response" in breached(answered(1, steeper=1.0))
+    quotes = answered(1, steeper=1.0).assign(randomised=False)
+    response = {finding.check: finding for finding in promise_findings(quotes, FALSE_ALARM)}["price_response"]
+    assert np.isnan(response.value)
+    assert response.rows == 0
+
+
+@pytest.mark.parametrize("count", [0, 1, 20])
+def test_few_rows_say_nothing(count: int) -> None:
+    findings = promise_findings(answered(1, count=6_000).head(count), FALSE_ALARM)
+    assert all(np.isnan(finding.value) and not finding.is_breached for finding in findings)
+
+
+def quotes(share: float, count: int = 2_000) -> pd.DataFrame:
+    random = np.random.default_rng(3)
+    return pd.DataFrame(
+        {
+            "user_id": [f"u{number}" for number in range(count)],
+            "product_id": "p",
+            "price": 8.0,
+            "lower": 7.0,
+            "upper": 9.0,
+            "randomised": random.random(count) < share,
+        }
+    )
+
+
+def test_prices_inside_their_intervals_and_the_share_explored() -> None:
+    guardrails, exploration = rule_findings(quotes(0.1), 0.1, FALSE_ALARM)
+    assert not guardrails.is_breached
+    assert not exploration.is_breached
+    guardrails, exploration = rule_findings(quotes(0.0).assign(price=9.01), 0.1, FALSE_ALARM)
+    assert guardrails.value == 2_000
+    assert exploration.is_breached
+
+
+def test_a_pair_quoted_often_counts_once() -> None:
+    often = pd.concat([quotes(0.1), *[quotes(0.1).query("randomised")] * 20])
+    assert not rule_findings(often, 0.1, FALSE_ALARM)[1].is_breached
+
+
+def test_equal_shares_are_stable_and_moved_ones_are_not() -> None:
+    random = np.random.default_rng(0)
+    then = pd.Series(random.choice(["view", "cart", "purchase"], 5_000, p=[0.7, 0.2, 0.1]), name="kind")
+    same = pd.Series(random.choice(["view", "cart", "purchase"], 500, p=[0.7, 0.2, 0.1]), name="kind")
+    moved = pd.Series(random.choice(["view", "cart", "purchase"], 500, p=[0.3, 0.3, 0.4]), name="kind")
+    assert not stability(then, same, FALSE_ALARM).is_breached
+    found = stability(then, moved, FALSE_ALARM)
+    assert found.is_breached
+    assert found.check == "feature kind"
+    assert found.excess.startswith("view: 69.8%")
+
+
+def test_small_samples_of_unchanged_shares_do_not_alarm() -> None:
+    random = np.random.default_rng(0)
+    then = pd.Series(random.integers(0, 10, 5_000).astype(str), name="x")
+    samples = [pd.Series(random.integers(0, 10, 40).astype(str), name="x") for _ in range(200)]
+    assert sum(stability(then, now, FALSE_ALARM).is_breached for now in samples) <= 4
+
+
+@given(st.lists(st.floats(-1e6, 1e6) | st.none(), min_size=1), st.lists(st.floats(-1e9, 1e9) | st.none(), min_size=1))
+def test_every_number_has_a_label(reference: list[float | None], values: list[float | None]) -> None:
+    labels = labelled(pd.Series(reference, dtype="float64"), pd.Series(values, dtype="float64"))
+    assert labels.isin(["missing"]).tolist() == [value is None for value in values]
+    assert labels.notna().all()
+
+
+def test_texts_beyond_the_commonest_are_one_label() -> None:
+    reference = pd.Series(["a", "a", "b", "b", "c"])
+    assert labelled(reference, pd.Series(["a", "c", "new", None]), most=2).tolist() == [
+        "a",
+        "other",
+        "other",
+        "missing",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("seen", "at_least", "expected"),
+    [
+        ([False, True, True], 2, True),
+        ([True, True, False], 2, False),
+        ([False, False, True], 2, False),
+        ([True], 1, True),
+        ([], 1, False),
+    ],
+)
+def test_an_alarm_needs_enough_windows_and_the_newest(seen: list[bool], at_least: int, expected: bool) -> None:
+    assert is_alarm(seen, at_least) is expected
+
+
+def test_what_is_not_known_is_no_breach() -> None:
+    assert not Finding("x", "warn", float("nan"), 0.0, 0).is_breached

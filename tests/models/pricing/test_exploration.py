@@ -1,0 +1,126 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from models.pricing.exploration import decision_keys, explore, uniform_draw
+from models.pricing.guardrails import Bound, Interval, intersect
+from models.pricing.policy import Exploration
+from models.pricing.price_grid import price_grid
+
+KNOWN_KEYS = [5480516016430229126, 17828928050684777268, 44028349686724217]
+
+
+def interval_between(lower: float, upper: float, rows: int, ending: float | None = None) -> Interval:
+    rules = [Bound("floor", lower=np.full(rows, lower)), Bound("ceiling", upper=np.full(rows, upper))]
+    return intersect(rules, rows, price_grid(2, ending))
+
+
+def keys_of(rows: int, period: str = "2026-W47") -> np.ndarray:
+    return decision_keys(pd.Series([f"user {row}" for row in range(rows)]), pd.Series(["item"] * rows), period)
+
+
+def draw(exploration: Exploration, rows=40_000, best=30.0, bounds=(2.0, 2.4), list_price=2.5, ending=None):
+    """Explore many users of one product whose prices run over the few rungs of ``bounds``."""
+    interval = interval_between(*bounds, rows, ending)
+    best_rung = np.full(rows, interval.lowest[0] + best)
+    allowed = np.ones(rows, dtype=bool)
+    return interval, explore(exploration, interval, best_rung, np.full(rows, list_price), allowed, keys_of(rows))
+
+
+@pytest.mark.parametrize(
+    "exploration",
+    [
+        Exploration(share=0.3),
+        Exploration(dither=0.02),
+        Exploration(share=0.2, dither=0.03),
+        Exploration(share=1),
+    ],
+)
+def test_density_is_what_is_drawn(exploration):
+    interval, shown = draw(exploration)
+    ratio_per_rung = interval.grid.spacing / 2.5
+    table = pd.DataFrame({"rung": shown.rung, "density": shown.density})
+    assert (table.groupby("rung")["density"].nunique() == 1).all()
+    expected = table.groupby("rung")["density"].first() * ratio_per_rung
+    observed = table["rung"].value_counts(normalize=True).reindex(expected.index)
+    # four standard errors of a share of the rows
+    error = 4 * np.sqrt(expected * (1 - expected) / len(table)) + 1e-12
+    assert ((observed - expected).abs() <= error).all()
+    assert expected.sum() == pytest.approx(1)
+
+
+def test_shares_and_flags():
+    interval, shown = draw(Exploration(share=0.25, dither=0.02), best=30.0)
+    assert shown.randomised.mean() == pytest.approx(0.25, abs=0.01)
+    assert not (shown.randomised & shown.dithered).any()
+    distance = np.abs(shown.rung - interval.lowest - 30.0)
+    assert distance[~shown.randomised].max() == 5  # 0.02 × 2.50 in cents
+    assert distance[shown.randomised].max() > 20
+
+
+def test_endings_hold_under_exploration():
+    interval, shown = draw(Exploration(share=0.5), best=2.0, bounds=(2.0, 9.5), ending=0.99)
+    assert set(np.round(interval.grid.price(shown.rung) % 1, 2)) == {0.99}
+
+
+def test_dither_stays_inside_the_interval():
+    interval, shown = draw(Exploration(dither=0.1), best=0.0)
+    assert shown.rung.min() == interval.lowest[0]
+    assert shown.rung.max() == interval.lowest[0] + 25
+
+
+def test_rows_that_cannot_explore_keep_their_price_and_have_no_density():
+    exploration = Exploration(share=1)
+    fixed = interval_between(2.0, 2.0, 3)
+    rows = np.full(3, 2.0)
+    everyone, nobody = np.ones(3, dtype=bool), np.zeros(3, dtype=bool)
+    wide = interval_between(1.0, 3.0, 3)
+    for interval, allowed in ((fixed, everyone), (wide, nobody)):
+        shown = explore(exploration, interval, interval.lowest, rows, allowed, keys_of(3))
+        np.testing.assert_array_equal(shown.rung, interval.lowest)
+        assert not shown.randomised.any()
+        assert np.isnan(shown.density).all()
+
+
+def test_keys_are_the_same_on_every_machine():
+    users, products = pd.Series(["ana", "bo", "Ωμέγα"]), pd.Series(["p1", "p1", "p2"])
+    assert decision_keys(users, products, "2026-11").tolist() == KNOWN_KEYS
+    assert decision_keys(users.astype(object), products.astype("category"), "2026-11").tolist() == KNOWN_KEYS
+
+
+def test_user_product_and_period_each_change_the_draw():
+    user, product = pd.Series(["a", "b", "a", "b"]), pd.Series(["x", "x", "y", "a"])
+    both = np.concatenate([decision_keys(user, product, "1"), decision_keys(user, product, "2")])
+    assert len(set(both.tolist())) == 8
+    # (user b, product a) and (user a, product b) are different decisions
+    assert decision_keys(pd.Series(["a"]), pd.Series(["b"]), "1")[0] != decision_keys(user, product, "1")[3]
+
+
+def test_draws_are_uniform_and_streams_independent():
+    keys = keys_of(50_000)
+    first, second = uniform_draw(keys, stream=1), uniform_draw(keys, stream=2)
+    for draws in (first, second):
+        counts = np.histogram(draws, bins=20, range=(0, 1))[0]
+        assert ((counts - 2500) ** 2 / 2500).sum() < 45  # chi-squared, 19 degrees, p = 0.0007
+    assert abs(np.corrcoef(first, second)[0, 1]) < 0.02
+
+
+def test_a_live_draw_stays_for_its_period():
+    interval, shown = draw(Exploration(share=0.5, dither=0.02), rows=4_000)
+    live = interval.grid.price(shown.rung)
+    narrower = interval_between(2.1, 2.3, 4_000)
+    again = explore(
+        Exploration(share=0.5),
+        narrower,
+        np.full(4_000, 220.0),
+        np.full(4_000, 2.5),
+        np.ones(4_000, bool),
+        keys_of(4_000),
+    )
+    kept = again.keeping(narrower, live, np.where(shown.randomised, shown.density, np.nan))
+    stays = shown.randomised & (live >= 2.1) & (live <= 2.3)
+    assert 500 < stays.sum() < shown.randomised.sum()
+    np.testing.assert_array_equal(narrower.grid.price(kept.rung)[stays], live[stays])
+    np.testing.assert_array_equal(kept.density[stays], shown.density[stays])
+    np.testing.assert_array_equal(kept.rung[~stays], again.rung[~stays])
+    np.testing.assert_array_equal(kept.density[~stays], again.density[~stays])

@@ -1,0 +1,37 @@
+import pytest
+
+from models.pricing.policy import PolicyError, PricingPolicy
+from models.pricing.presets import COLD_START_LIMITS, COLD_START_SHARE, PRESETS, tightened_for_cold_start
+
+
+def test_the_open_preset_is_the_empty_file():
+    assert PRESETS["open"] == PricingPolicy.from_toml("", "empty.toml")
+
+
+def test_shop_prices_are_discounts_only():
+    rails = PRESETS["ecommerce"].guardrails
+    assert rails.maximum_markup == 0
+    assert rails.above_uniform is False
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_a_preset_stands_as_a_file_would(name):
+    assert PricingPolicy.from_mapping(PRESETS[name].model_dump(), name) == PRESETS[name]
+    assert PRESETS[name].guardrails.price_grid("EUR").spacing > 0
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_a_cold_start_only_tightens_and_explores(name):
+    policy, tightened = PRESETS[name], tightened_for_cold_start(PRESETS[name])
+    assert tightened.exploration.share >= max(COLD_START_SHARE, policy.exploration.share)
+    for rule, limit in COLD_START_LIMITS.items():
+        own = getattr(policy.guardrails, rule)
+        assert getattr(tightened.guardrails, rule) == (limit if own is None else min(own, limit))
+    kept = {"minimum_margin", "above_uniform", "price_ending", "currency_digits"}
+    assert tightened.guardrails.model_dump(include=kept) == policy.guardrails.model_dump(include=kept)
+
+
+def test_a_cold_start_without_room_to_explore_is_refused():
+    frozen = PricingPolicy.from_toml("[guardrails]\nmaximum_step = 0", "policy.toml")
+    with pytest.raises(PolicyError, match="maximum_step is 0"):
+        tightened_for_cold_start(frozen)

@@ -1,0 +1,106 @@
+"""A flow run that awaits approval, on a real Prefect server and a real database."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from threading import Thread
+from typing import Any
+
+import pytest
+from prefect import flow, get_client
+from prefect.client.schemas.filters import FlowRunFilter
+from prefect.exceptions import PrefectHTTPStatusError
+from prefect.flow_runs import resume_flow_run
+from prefect.testing.utilities import prefect_test_harness
+from pydantic import ValidationError
+
+from flows.deploy import DeployParameters
+from tasks.books.approvals import ApprovalError, approve
+from tasks.books.book import StagedBook
+from tasks.books.review import Review, ReviewError, await_approval
+from tasks.settings import Settings
+
+Query = Callable[[str], list[tuple[Any, ...]]]
+
+BOOK = """
+INSERT INTO data.snapshots (snapshot_id, dataset, currency, row_counts, as_of, validation)
+VALUES ('s', 'shop', 'EUR', '{}', now(), '{}');
+INSERT INTO pricing.books (inputs_hash, dataset, snapshot_id, model_name, model_version, run_id, policy, currency,
+                           terms, state, approval, review_until, content_hash)
+VALUES ('h', 'shop', 's', 'demand', 7, 'run', '{}', 'EUR', '{}', 'in_review', 'review', now() + interval '1 hour', 'c')
+RETURNING book_id, session_user
+"""
+
+
+@pytest.fixture(scope="module")
+def prefect_server() -> Iterator[None]:
+    with prefect_test_harness(server_startup_timeout=120):
+        yield
+
+
+@pytest.fixture
+def book(settings: Settings, migrated: None, query: Query) -> tuple[int, str]:
+    """The number of a book that awaits approval, and the database user of this test."""
+    return query(BOOK)[0]
+
+
+def wait(number: int, seconds: float) -> str:
+    until = datetime.now(UTC) + timedelta(seconds=seconds)
+    review = Review(StagedBook(number), 7, "review", until)
+
+    @flow(name=f"deploy-{number}-{seconds}")
+    def waiting() -> str:
+        return await_approval(review)
+
+    return waiting()
+
+
+def answer(asked: str, version: int) -> None:
+    """Fill in the form that a paused run shows, once its description holds these words."""
+    give_up = time.monotonic() + 60
+    with get_client(sync_client=True) as client:
+        while time.monotonic() < give_up:
+            for run in client.read_flow_runs(flow_run_filter=FlowRunFilter()):
+                if run.state is None or not run.state.is_paused():
+                    continue
+                keyset = run.state.state_details.run_input_keyset or {}
+                shown = ""
+                with suppress(PrefectHTTPStatusError):  # a run is seen as paused a moment before its form is there
+                    shown = client.read_flow_run_input(run.id, keyset["description"]) if keyset else ""
+                if asked in shown:
+                    resume_flow_run(run.id, run_input={"version": version})
+                    return
+            time.sleep(0.2)
+    raise AssertionError(f"no paused run asks for {asked!r}")
+
+
+def test_an_answer_without_an_approval_is_asked_for_again(
+    prefect_server: None, book: tuple[int, str], caplog: pytest.LogCaptureFixture
+) -> None:
+    number, user = book
+
+    def review() -> None:
+        answer("Version 7 awaits approval", 3)
+        answer("Version 3 is not the one that waits", 7)
+        answer("No approval of version 7 is recorded", 7)
+        assert approve(7) == number  # and the run goes on by itself
+
+    reviewer = Thread(target=review)
+    reviewer.start()
+    assert wait(number, 120) == user
+    reviewer.join()
+
+
+def test_the_time_limit_ends_in_a_refusal(prefect_server: None, book: tuple[int, str], query: Query) -> None:
+    with pytest.raises(ReviewError, match="version 7 was not approved in time and is not published: run deploy again"):
+        wait(book[0], 3)
+    assert query("SELECT state FROM pricing.books") == [("dropped",)]
+    with pytest.raises(ApprovalError, match="no book that awaits approval"):
+        approve(7)
+
+
+def test_two_persons_need_a_review() -> None:
+    with pytest.raises(ValidationError, match="two_person needs approval = review"):
+        DeployParameters(two_person=True)
+    assert DeployParameters(approval="review", two_person=True).two_person

@@ -1,0 +1,152 @@
+"""Monitoring on a real database: quotes and their outcomes in, findings and alarms out."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from prefect.client.orchestration import get_client
+from prefect.testing.utilities import prefect_test_harness
+from pydantic import ValidationError
+
+import tasks.monitoring.judge
+from flows.monitor import MonitorParameters, monitor
+from tasks.monitoring.judge import Surveillance, judge, raise_alarms
+from tasks.monitoring.observe import NothingToMonitorError, Observation, Windows, observed_at
+from tasks.monitoring.report import monitor_page
+
+NOW = datetime.now(UTC)
+WINDOWS = Windows(hours=1, count=3)
+
+
+def quote_everyone(shop: Any, share_bought: float) -> None:
+    """Quote all pairs and tell outcomes: of the purchases the model promises, this share happens."""
+    shop.quotes()
+    shop.run(
+        f"""
+        SELECT setseed(0.5);
+        INSERT INTO pricing.outcomes (quote_id, purchased, quantity)
+        SELECT quote_id, random() < {share_bought} / (1 + exp(-(priced_from ->> 'sensitivity')::float8
+               * ((priced_from ->> 'valuation')::float8 - (price / list_price)::float8))), 1
+        FROM pricing.quotes WHERE source = 'personal';
+        """
+    )
+    shop.run(f"UPDATE pricing.quotes SET quoted_at = '{WINDOWS.ends(NOW)[-1] - timedelta(minutes=20)}'")
+
+
+def observe(shop: Any) -> Observation:
+    return observed_at(NOW, WINDOWS, shop.url)
+
+
+def breached(surveillance: Surveillance) -> set[str]:
+    return {finding.check for finding in surveillance.findings[-1] if finding.is_breached}
+
+
+def test_without_prices_there_is_nothing_to_monitor(book_shop: Any) -> None:
+    with pytest.raises(NothingToMonitorError, match="pricing run"):
+        observe(book_shop)
+
+
+def test_windows_end_on_whole_hours_and_not_in_the_future() -> None:
+    ends = Windows(hours=2, count=3).ends(datetime(2026, 5, 4, 13, 40, tzinfo=UTC))
+    assert [end.hour for end in ends] == [8, 10, 12]
+    assert {end.minute for end in ends} == {0}
+
+
+def test_a_model_that_keeps_its_promises_raises_nothing(book_shop: Any) -> None:
+    book_shop.published()
+    quote_everyone(book_shop, share_bought=1.0)
+    observation = observe(book_shop)
+    surveillance = judge.fn(observation, 1, 0.01)
+    known = {finding.check: finding for finding in surveillance.findings[-1]}
+    assert known["purchases"].rows > 100
+    assert np.isfinite(known["purchases"].value)
+    assert not {"purchases", "profit", "price_response", "loss", "guardrails", "exploration"} & breached(surveillance)
+    assert all(np.isnan(finding.value) for finding in surveillance.findings[0] if finding.check == "purchases")
+
+
+def test_demand_that_falls_asks_for_training_and_says_so_once(book_shop: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    book_shop.published()
+    quote_everyone(book_shop, share_bought=0.2)
+    observation = observe(book_shop)
+    surveillance = judge.fn(observation, 1, 0.01)
+    assert {"purchases", "profit", "loss"} <= breached(surveillance)
+    events: list[str] = []
+    monkeypatch.setattr(tasks.monitoring.judge, "emit_event", lambda event, **_: events.append(event))
+    raised = raise_alarms.fn(surveillance, observation)
+    assert [alarm.event for alarm in raised] == events
+    assert {"pricing.monitor.retrain", "pricing.monitor.roll_back"} <= set(events)
+    assert raise_alarms.fn(judge.fn(observe(book_shop), 1, 0.01), observation) == []
+    stored = book_shop.rows("SELECT action, checks FROM pricing.alarms ORDER BY action")
+    assert set(stored["action"]) == {alarm.action for alarm in raised}
+
+
+def test_one_window_of_three_is_not_enough_where_chance_can_do_it(book_shop: Any) -> None:
+    book_shop.published()
+    quote_everyone(book_shop, share_bought=0.2)
+    asked = {check for alarm in judge.fn(observe(book_shop), 2, 0.01).alarms for check in alarm.checks}
+    assert not {"purchases", "profit", "loss"} & asked
+
+
+def test_a_quote_outside_its_interval_is_an_alarm_at_once(book_shop: Any) -> None:
+    book_shop.published()
+    quote_everyone(book_shop, share_bought=1.0)
+    one = "(SELECT min(quote_id::text) FROM pricing.quotes WHERE source = 'personal')::uuid"
+    book_shop.run(f"UPDATE pricing.quotes SET price = upper + 1 WHERE quote_id = {one}")
+    alarms = judge.fn(observe(book_shop), 3, 0.01).alarms
+    assert ("roll_back", ("guardrails",)) in [(alarm.action, alarm.checks) for alarm in alarms]
+
+
+def test_events_of_a_new_kind_shift_a_feature(book_shop: Any) -> None:
+    book_shop.published()
+    at = WINDOWS.ends(NOW)[-1] - timedelta(minutes=20)
+    for number in range(60):
+        book_shop.run(f"SELECT pricing.record_event('u{number:03}', 'teleport', occurred_at => '{at}')")
+    surveillance = judge.fn(observe(book_shop), 1, 0.01)
+    kind = next(finding for finding in surveillance.findings[-1] if finding.check == "feature kind")
+    assert kind.is_breached
+    assert kind.excess.startswith("other: ")
+
+
+def test_of_many_quotes_whole_users_are_read(book_shop: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    book_shop.published()
+    quote_everyone(book_shop, share_bought=1.0)
+    everyone = observe(book_shop)
+    monkeypatch.setattr("tasks.monitoring.observe.MOST_QUOTES", len(everyone.quotes) // 3)
+    some = observe(book_shop)
+    assert some.sampled_users < 0.5
+    assert 0 < len(some.quotes) < len(everyone.quotes)
+    counts = everyone.quotes["user_id"].value_counts()
+    pd.testing.assert_series_equal(
+        some.quotes["user_id"].value_counts().sort_index(), counts[some.quotes["user_id"].unique()].sort_index()
+    )
+
+
+def test_the_page_says_what_was_found(book_shop: Any) -> None:
+    book_shop.published()
+    quote_everyone(book_shop, share_bought=0.2)
+    observation = observe(book_shop)
+    surveillance = judge.fn(observation, 1, 0.01)
+    page = monitor_page(surveillance, observation)
+    assert "- **retrain**: purchases, profit" in page
+    assert "| purchases | retrain |" in page
+    assert "——✗ |" in page
+    assert "by tenth of the promise" in page
+
+
+def test_the_flow_leaves_its_page_and_plot_with_the_run(book_shop: Any) -> None:
+    book_shop.published()
+    quote_everyone(book_shop, share_bought=0.2)
+    with prefect_test_harness(server_startup_timeout=120):
+        surveillance = monitor(MonitorParameters(window_hours=1, windows=3, at_least=1))
+        with get_client(sync_client=True) as client:
+            artifacts = client.read_artifacts()
+    # Whatever the clock says by now, one of the three windows holds the quotes.
+    assert any(finding.is_breached for window in surveillance.findings for finding in window)
+    assert {artifact.key for artifact in artifacts} == {"monitor", "monitor-promises"}
+
+
+def test_more_windows_in_breach_than_there_are_is_refused() -> None:
+    with pytest.raises(ValidationError, match="only 2 windows"):
+        MonitorParameters(windows=2, at_least=3)

@@ -1,0 +1,274 @@
+"""Prices between two books, on a real database: what users do and what the market does reaches the live price."""
+
+import threading
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import psycopg2
+import pytest
+
+import sql
+import tasks.quotes.replay
+import tasks.quotes.repricing
+from models.pricing.policy import Exploration, Guardrails, PricingPolicy
+from tasks.database import transaction
+from tasks.quotes.replay import replay
+from tasks.quotes.reprice import RepriceTally, reprice_all, reprice_until
+from tasks.quotes.repricing import RepricingError
+from tasks.registry.versions import VersionNotFoundError
+from tasks.training.features import read_decisions
+
+FREE = PricingPolicy(guardrails=Guardrails(minimum_margin=0.05, maximum_markup=0.0))  # nothing counts from before
+USER, PRODUCT = "u001", "p03"
+
+
+def record(shop: Any, user: str = USER, product: str | None = PRODUCT, kind: str = "view", times: int = 1) -> None:
+    at = "(SELECT as_of FROM data.snapshots JOIN pricing.books USING (snapshot_id) JOIN pricing.live USING (book_id))"
+    given = "NULL" if product is None else f"'{product}'"
+    for number in range(times):
+        shop.run(
+            f"SELECT pricing.record_event('{user}', '{kind}', {given},"
+            f" occurred_at => {at} + interval '{number + 1} seconds')"
+        )
+
+
+def reprice(shop: Any) -> RepriceTally:
+    return reprice_all(shop.url, 100, demands=lambda version: shop.demand)
+
+
+def personal(shop: Any, user: str = USER) -> pd.DataFrame:
+    found: pd.DataFrame = shop.rows(
+        "SELECT product_id, price::double precision, lower::double precision, upper::double precision, sensitivity,"
+        " valuation, randomised, propensity, reasons FROM pricing.current_personal"
+        f" WHERE user_id = '{user}' AND price IS NOT NULL ORDER BY product_id"
+    )
+    return found.set_index("product_id")
+
+
+def waiting(shop: Any) -> int:
+    return int(shop.rows("SELECT count(*) AS entries FROM pricing.reprice_queue")["entries"].iloc[0])
+
+
+def test_real_time_finds_the_features_and_the_price_that_a_batch_finds(book_shop: Any) -> None:
+    book_shop.published(FREE)
+    before = personal(book_shop)
+    record(book_shop, times=30)
+    live = features(book_shop, recorded=True)
+    tally = reprice(book_shop)
+    now = personal(book_shop)
+    assert (tally.entries, tally.prices) == (30, len(now))
+    assert now.loc[PRODUCT, "price"] < before.loc[PRODUCT, "price"] * 0.99
+
+    book_shop.run(  # the same history by way of a collection
+        "INSERT INTO data.behaviour SELECT dataset, event_id::text, user_id, occurred_at, kind, product_id, category,"
+        " dwell_seconds FROM pricing.events; UPDATE pricing.events SET collected = true"
+    )
+    book_shop.published(FREE)
+    pd.testing.assert_frame_equal(personal(book_shop), now)
+    batch = features(book_shop, recorded=False)
+    pd.testing.assert_frame_equal(live.frame, batch.frame)
+    pd.testing.assert_frame_equal(live.events, batch.events)
+    assert live.frame["events_end"].iloc[0] - live.frame["events_start"].iloc[0] > 30
+
+
+def features(shop: Any, recorded: bool) -> Any:
+    with transaction(shop.url) as connection:
+        with connection.cursor() as cursor:
+            cursor.execute(sql.query("decisions_empty"))
+            cursor.execute(
+                "INSERT INTO decision (decision_id, user_id, product_id, decided_at) SELECT '1', user_id, product_id,"
+                " max(occurred_at) + interval '1 microsecond' FROM pricing.events GROUP BY user_id, product_id"
+            )
+        return read_decisions(connection, "shop", recorded=recorded)
+
+
+def test_however_often_somebody_acts_the_price_stays_within_a_step_of_the_published_one(book_shop: Any) -> None:
+    step = 0.01
+    rails = FREE.guardrails.model_copy(update={"maximum_step": step})
+    book_shop.published(FREE.model_copy(update={"guardrails": rails}))
+    before = personal(book_shop)
+    for _ in range(3):
+        record(book_shop, times=30)
+        reprice(book_shop)
+    moved = personal(book_shop)["price"] / before["price"] - 1
+    assert moved[PRODUCT] == pytest.approx(-step, abs=0.001)
+    assert moved.abs().max() <= step * (1 + 1e-9)
+    prices = personal(book_shop)
+    assert prices["price"].between(prices["lower"], prices["upper"]).all()
+
+
+def test_a_drawn_price_stays_drawn_and_its_density_known(book_shop: Any) -> None:
+    book_shop.published(FREE.model_copy(update={"exploration": Exploration(share=0.5)}))
+    before = personal(book_shop)
+    record(book_shop, times=20)
+    reprice(book_shop)
+    now, drawn = personal(book_shop), before["randomised"]
+    assert 0 < drawn.sum() < len(before)
+    pd.testing.assert_series_equal(now["randomised"], drawn)
+    pd.testing.assert_series_equal(now["price"][drawn], before["price"][drawn])
+    np.testing.assert_allclose(now["propensity"][drawn], before["propensity"][drawn])
+    assert (now["price"][~drawn] != before["price"][~drawn]).any()
+
+
+def test_a_worker_that_dies_loses_nothing_and_nothing_is_priced_twice(book_shop: Any) -> None:
+    book_shop.published(FREE)
+    before = personal(book_shop)
+    record(book_shop, times=5)
+
+    class Dying:
+        encoders = book_shop.demand.encoders
+
+        def curve(self, *_: Any, **__: Any) -> Any:
+            raise RuntimeError("killed")
+
+    with pytest.raises(RuntimeError, match="killed"):
+        reprice_all(book_shop.url, 100, demands=lambda version: Dying())
+    assert waiting(book_shop) == 5
+    pd.testing.assert_frame_equal(personal(book_shop), before)
+    assert reprice(book_shop).entries == 5
+    assert reprice(book_shop).entries == 0
+
+
+def test_several_workers_share_the_queue(book_shop: Any) -> None:
+    book_shop.published(FREE)
+    users = [f"u{number:03d}" for number in range(30)]
+    for turn in range(3):
+        for user in users:
+            record(book_shop, user, f"p{turn:02d}")
+    tallies: list[RepriceTally] = []
+
+    def work() -> None:
+        tallies.append(
+            reprice_until(lambda: waiting(book_shop) == 0, book_shop.url, 7, demands=lambda version: book_shop.demand)
+        )
+
+    workers = [threading.Thread(target=work) for _ in range(3)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert sum(tally.entries for tally in tallies) == 90
+    priced = book_shop.rows("SELECT * FROM pricing.repriced_personal ORDER BY user_id, product_id")
+    book_shop.run("INSERT INTO pricing.reprice_queue (user_id) SELECT DISTINCT user_id FROM pricing.repriced_personal")
+    reprice(book_shop)
+    again = book_shop.rows("SELECT * FROM pricing.repriced_personal ORDER BY user_id, product_id")
+    pd.testing.assert_frame_equal(priced.drop(columns="repriced_at"), again.drop(columns="repriced_at"))
+
+
+def test_a_cost_that_rises_lifts_everybodys_price_of_the_product(book_shop: Any) -> None:
+    book_shop.published(FREE)
+    before = book_shop.rows("SELECT * FROM pricing.live_prices WHERE product_id = 'p03'")
+    book_shop.run("UPDATE data.products SET unit_cost = 0.9 * list_price WHERE product_id = 'p03'")
+    reprice(book_shop)
+    after = book_shop.rows(
+        "SELECT live.*, unit_cost FROM pricing.live_prices AS live JOIN data.products USING (product_id)"
+        " WHERE product_id = 'p03'"
+    )
+    assert len(after) == len(before) > 50
+    floor = (after["unit_cost"] * 1.05).iloc[0]
+    assert before["price"].astype(float).min() < floor
+    assert after["price"].astype(float).min() >= floor
+    assert after["uniform_price"].astype(float).min() > before["uniform_price"].astype(float).max()
+    others = book_shop.rows("SELECT count(*) AS n FROM pricing.repriced_personal WHERE product_id <> 'p03'")
+    assert others["n"].iloc[0] == 0
+
+
+def test_a_price_that_no_rule_admits_any_more_is_withdrawn(book_shop: Any) -> None:
+    book_shop.published(FREE)
+    book_shop.run("UPDATE data.products SET unit_cost = 2 * list_price WHERE product_id = 'p03'")
+    reprice(book_shop)
+    (quote,) = book_shop.rows("SELECT * FROM pricing.quote('u001', 'p03')").itertuples()
+    assert quote.source == "list"
+    assert len(quote.reasons) == 1 and "minimum_margin" in quote.reasons[0]
+
+
+def test_what_is_sold_out_since_has_no_personal_price(book_shop: Any) -> None:
+    book_shop.run(
+        "INSERT INTO data.inventory (dataset, pool_id, product_id, capacity) SELECT 'shop', 'all of p03', 'p03',"
+        " 1e6 + sum(purchased::integer) FROM data.offers WHERE product_id = 'p03';"
+        "UPDATE data.offers SET pool_id = 'all of p03' WHERE product_id = 'p03'"
+    )
+    book_shop.published(FREE)
+    assert PRODUCT in personal(book_shop).index
+    book_shop.run("UPDATE data.inventory SET capacity = capacity - 1e6")
+    reprice(book_shop)
+    assert PRODUCT not in personal(book_shop).index
+    (quote,) = book_shop.rows("SELECT * FROM pricing.quote('u001', 'p03')").itertuples()
+    assert (quote.source, quote.reasons[-1]) == ("uniform", "no_personal_price")
+
+
+def test_a_market_observation_is_seen(book_shop: Any) -> None:
+    book_shop.published(FREE)
+    book_shop.run(
+        "INSERT INTO data.market (dataset, product_id, observed_at, competitor_price)"
+        " SELECT 'shop', 'p05', max(observed_at) + interval '30 days', 1 FROM data.market"
+    )
+    assert waiting(book_shop) == 1
+    reprice(book_shop)
+    (uniform,) = book_shop.rows("SELECT * FROM pricing.repriced_uniform").itertuples()
+    newest = book_shop.rows("SELECT max(observed_at) AS at FROM data.market WHERE product_id = 'p05'")["at"].iloc[0]
+    assert (uniform.product_id, uniform.decided_at) == ("p05", newest + pd.Timedelta("1us"))
+
+
+def test_who_gave_no_consent_gets_no_personal_price(book_shop: Any) -> None:
+    book_shop.published(FREE)
+    book_shop.run("UPDATE data.users SET personalisation_consent = false WHERE user_id = 'u001'")
+    record(book_shop, times=3)
+    record(book_shop, user="nobody")
+    assert reprice(book_shop).entries == 4
+    assert book_shop.rows("SELECT FROM pricing.repriced_personal").empty
+
+
+def test_the_next_book_is_told_what_it_has_not_seen(book_shop: Any) -> None:
+    book_shop.published(FREE)
+    record(book_shop, times=9)
+    reprice(book_shop)
+    expected = personal(book_shop)["price"]
+    book_shop.run("UPDATE data.products SET unit_cost = unit_cost * 1.1 WHERE product_id = 'p07'")
+    book_shop.published(FREE.model_copy(update={"satisfaction_weight": 0.001}))
+    entries = book_shop.rows("SELECT user_id, product_id FROM pricing.reprice_queue")
+    assert (entries["user_id"] == USER).sum() >= 1
+    reprice(book_shop)
+    assert abs(personal(book_shop)["price"][PRODUCT] / expected[PRODUCT] - 1) < 0.01
+
+
+def test_an_expired_book_is_not_continued(book_shop: Any) -> None:
+    book_shop.published(FREE)
+    record(book_shop)
+    book_shop.run("UPDATE pricing.books SET expires_at = now()")
+    assert reprice(book_shop).entries == 0
+    assert waiting(book_shop) == 1
+
+
+def test_a_price_beyond_a_rule_is_never_served(book_shop: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    book_shop.published(FREE)
+    record(book_shop)
+    monkeypatch.setattr(
+        tasks.quotes.repricing, "violations", lambda *_: {"floor": 2, "ceiling": 0}
+    )  # what an independent reading of the rules would say
+    with pytest.raises(RepricingError, match=r"break a rule, so none is served: \{'floor': 2\}"):
+        reprice(book_shop)
+    assert waiting(book_shop) == 1
+
+
+def test_a_repriced_quote_is_replayed(book_shop: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(version: str) -> Any:
+        raise VersionNotFoundError(version)
+
+    monkeypatch.setattr(tasks.quotes.replay, "version_of", missing)
+    book_shop.published()
+    record(book_shop, times=12)
+    reprice(book_shop)
+    record(book_shop, times=1)
+    quotes = book_shop.rows(f"SELECT quote_id::text FROM pricing.quote('{USER}', '{PRODUCT}')")["quote_id"]
+    reprice(book_shop)  # the price quoted then is gone by now
+    found = replay(quotes.iloc[0])
+    assert found.figures["price"][0] == found.figures["price"][1]
+    assert any("between two books" in note for note in found.notes)
+
+
+@pytest.mark.parametrize("at", ["now() + interval '1 hour'", "NULL", "'infinity'"])
+def test_an_event_of_the_future_is_refused(book_shop: Any, at: str) -> None:
+    with pytest.raises(psycopg2.errors.InvalidParameterValue, match="occurred_at must be a time of the past"):
+        book_shop.run(f"SELECT pricing.record_event('u001', 'view', occurred_at => {at})")

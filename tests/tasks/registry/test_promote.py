@@ -1,0 +1,151 @@
+import json
+from datetime import UTC, datetime
+
+import pytest
+
+import tasks.registry.promote
+import tasks.registry.versions
+from models.evidence.gates import Gate
+from models.pricing.policy import Exploration, Guardrails, PricingPolicy
+from models.pricing.presets import COLD_START_LIMITS, COLD_START_SHARE
+from tasks.data.snapshots import Snapshot
+from tasks.registry.promote import GATES_HEADING, GateError, gates_table, promote
+from tasks.registry.versions import RegisteredDemand, describe_version
+
+POLICY = PricingPolicy(guardrails=Guardrails(maximum_discount=0.4), exploration=Exploration(share=0.05))
+QUALITY = {
+    "log_loss_gain_over_constant_rate_low": 0.01, "sign_accuracy": 1.0, "ece_low": 0.0, "priced_sample": 100.0,
+    "refused_by_fault": 0.0, "guardrail_violations": 0.0, "protected_group_changes": 0.0,
+}  # fmt: skip
+UNEXPLORED = {"off_policy_offers": 0.0}
+BETTER = {
+    "off_policy_offers": 900.0, "off_policy_uplift_low": 0.2, "off_policy_uplift_high": 0.9,
+    "off_policy_effective_sample": 400.0, "off_policy_mean_weight_gap": 0.0, "off_policy_coverage": 1.0,
+}  # fmt: skip
+WORSE = BETTER | {"off_policy_uplift_low": -0.4, "off_policy_uplift_high": -0.1}
+
+
+class Registry:
+    """Versions with their figures, the champion among them, and what was written on them."""
+
+    def __init__(self) -> None:
+        self.figures: dict[int, dict[str, float]] = {}
+        self.champion = 0
+        self.tags: dict[int, dict[str, str]] = {}
+        self.described: dict[int, str] = {}
+
+    def version(self, number: int) -> RegisteredDemand:
+        registry = self
+
+        class Version(RegisteredDemand):
+            def metrics(self) -> dict[str, float]:
+                return registry.figures[self.version]
+
+            def policy(self) -> PricingPolicy:
+                return POLICY
+
+        return Version(number, f"run-{number}", "shop")
+
+    def promote(self, number: int, figures: dict[str, float], against: int, policy: str | None = None):
+        self.figures[number] = QUALITY | figures | {"off_policy_against": float(against)}
+        return promote.fn(str(number), policy)
+
+
+@pytest.fixture
+def registry(monkeypatch: pytest.MonkeyPatch) -> Registry:
+    kept = Registry()
+    snapshot = Snapshot("a" * 64, "shop", "EUR", {}, datetime(2026, 4, 1, tzinfo=UTC))
+    fakes = {
+        "version_of": lambda name: kept.version(int(name)),
+        "champion_of": lambda dataset: kept.version(kept.champion) if kept.champion else None,
+        "latest_snapshot": lambda url, dataset: snapshot,
+        "database_url": lambda settings: "",
+        "tag_version": lambda number, tags: kept.tags.update({number: tags}),
+        "describe_version": lambda number, heading, text: kept.described.update({number: f"{heading}\n\n{text}"}),
+    }
+    for name, fake in fakes.items():
+        monkeypatch.setattr(tasks.registry.promote, name, fake)
+    return kept
+
+
+def test_the_first_version_starts_cold_where_no_offer_was_explored(registry):
+    promotion = registry.promote(1, UNEXPLORED, against=0)
+    assert promotion.cold_start
+    assert promotion.policy.guardrails.maximum_discount == COLD_START_LIMITS["maximum_discount"]
+    assert promotion.policy.exploration.share == COLD_START_SHARE
+
+
+def test_the_first_version_that_earns_more_than_the_logged_prices_prices_as_it_should(registry):
+    promotion = registry.promote(1, BETTER, against=0)
+    assert not promotion.cold_start
+    assert promotion.policy == POLICY
+
+
+def test_a_version_that_surely_earns_less_is_blocked_and_says_so_with_the_figure(registry):
+    with pytest.raises(GateError, match=r"upper bound: -0.1, demanded ≥ 0"):
+        registry.promote(1, WORSE, against=0)
+    registry.champion = 1
+    with pytest.raises(GateError, match=r"off-policy uplift, 95 % lower bound: -0.4, demanded > 0"):
+        registry.promote(2, WORSE, against=1)
+
+
+def test_a_challenger_is_promoted_on_evidence_against_the_champion_of_today(registry):
+    registry.champion = 1
+    assert not registry.promote(3, BETTER, against=1).cold_start
+    registry.champion = 2
+    with pytest.raises(GateError, match="version that it was compared with: 1, demanded = 2, the champion"):
+        registry.promote(3, BETTER, against=1)
+
+
+def test_a_model_trained_again_without_explored_offers_is_not_held_up(registry):
+    registry.champion = 1
+    assert registry.promote(2, UNEXPLORED, against=1).cold_start
+
+
+def test_the_champion_itself_is_promoted_again_as_it_was(registry):
+    registry.champion = 1
+    first = registry.promote(2, BETTER, against=1)
+    registry.champion = 2
+    again = registry.promote(2, BETTER, against=1)
+    assert again.inputs_hash == first.inputs_hash
+
+
+def test_another_policy_than_the_versions_own_may_be_named(registry):
+    assert registry.promote(1, BETTER, against=0, policy="open").policy == PricingPolicy()
+
+
+def test_the_figures_of_every_gate_are_written_on_the_version_also_when_it_fails(registry):
+    registry.promote(1, BETTER, against=0)
+    with pytest.raises(GateError):
+        registry.promote(2, BETTER | {"guardrail_violations": 3.0}, against=0)
+    assert [registry.tags[number]["gates"] for number in (1, 2)] == ["passed", "failed"]
+    figures = {gate["name"]: gate for gate in json.loads(registry.tags[2]["gate_figures"])}
+    assert figures["guardrail violations in the sample"]["measured"] == 3
+    uplift = figures["off-policy uplift, 95 % lower bound"]
+    assert (uplift["measured"], uplift["passed"]) == (0.2, True)
+    assert registry.described[2].startswith(GATES_HEADING)
+    assert "| guardrail violations in the sample | 3 | = 0 | FAILED |" in registry.described[2]
+
+
+def test_the_table_of_gates_has_a_row_each():
+    table = gates_table((Gate("one", 0.12345, "> 0", passed=True), Gate("two", float("nan"), "= 1", passed=False)))
+    assert table.splitlines()[2:] == ["| one | 0.1235 | > 0 | passed |", "| two | nan | = 1 | FAILED |"]
+
+
+def test_a_section_of_the_description_is_replaced_and_the_card_before_it_stays(monkeypatch):
+    written = {"description": "# Card\n\ntext"}
+
+    class Client:
+        def get_model_version(self, name, version):
+            return type("Version", (), written)
+
+        def update_model_version(self, name, version, description):
+            written["description"] = description
+
+    monkeypatch.setattr(tasks.registry.versions, "MlflowClient", Client)
+    for text in ("first", "second"):
+        describe_version(1, "## Gates", text)
+    assert written["description"] == "# Card\n\ntext\n\n## Gates\n\nsecond\n"
+    written["description"] = None
+    describe_version(1, "## Gates", "alone")
+    assert written["description"] == "## Gates\n\nalone\n"

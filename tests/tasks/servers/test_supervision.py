@@ -1,0 +1,73 @@
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from threading import Event
+from time import monotonic, sleep
+
+import pytest
+
+from tasks.servers.claim import HeldClaim, claim
+from tasks.servers.ports import free_port
+from tasks.servers.processes import living
+from tasks.servers.supervision import Child, Program, ServerError, Stopping, end_all
+
+
+@pytest.fixture
+def held(tmp_path: Path) -> Iterator[HeldClaim]:
+    with claim(tmp_path) as held:
+        yield held
+
+
+def program(tmp_path: Path, *arguments: str) -> Program:
+    return Program("files", list(arguments), dict(os.environ), tmp_path / "logs" / "files.log")
+
+
+def file_server(tmp_path: Path) -> Program:
+    port = free_port(None)
+    arguments = ["http.server", "--bind", "127.0.0.1", "--directory", str(tmp_path), str(port)]
+    log = tmp_path / "logs" / "files.log"
+    return Program("files", arguments, dict(os.environ), log, f"http://127.0.0.1:{port}", "/")
+
+
+def test_a_server_that_dies_is_started_again(tmp_path: Path, held: HeldClaim) -> None:
+    child = Child(file_server(tmp_path), held)
+    try:
+        child.await_ready(Event())
+        first = child.process
+        child.revive()
+        assert child.process is first, "it lives"
+        os.kill(first.pid, signal.SIGKILL)
+        first.wait()
+        give_up = monotonic() + 30
+        while child.process is first and monotonic() < give_up:
+            child.revive()
+            sleep(0.05)
+        child.await_ready(Event())
+        assert child.process is not first
+    finally:
+        end_all([child])
+    assert living(child.process.pid) is None
+
+
+def test_a_server_that_ends_at_once_is_an_error_that_shows_its_last_words(tmp_path: Path, held: HeldClaim) -> None:
+    child = Child(program(tmp_path, "no_such_server"), held)
+    with pytest.raises(ServerError, match=r"files ended with exit code 1 instead of starting(.|\n)*no_such_server"):
+        child.await_ready(Event())
+
+
+def test_a_step_that_fails_is_an_error(tmp_path: Path, held: HeldClaim) -> None:
+    Child(program(tmp_path, "timeit", "-n", "1", "pass"), held).await_success(Event())
+    with pytest.raises(ServerError, match="files failed with exit code 1"):
+        Child(program(tmp_path, "timeit", "-n", "1", "1/0"), held).await_success(Event())
+
+
+def test_a_wish_to_end_is_heard_while_a_server_starts(tmp_path: Path, held: HeldClaim) -> None:
+    child = Child(program(tmp_path, "timeit", "-n", "1", "import time; time.sleep(60)"), held)
+    stopping = Event()
+    stopping.set()
+    try:
+        with pytest.raises(Stopping):
+            child.await_ready(stopping)
+    finally:
+        end_all([child])

@@ -1,0 +1,145 @@
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tasks.servers.claim import ClaimedError, claim, holder
+from tasks.servers.ports import free_port
+from tasks.servers.processes import PROC, end, living, with_descendants
+from tasks.servers.supervision import ServerError
+from tasks.servers.up import run_servers
+from tasks.settings import Settings
+
+
+def test_a_taken_port_is_said_before_anything_starts(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PRICING_HOME", str(home))
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        for variable, name in (("PRICING_PREFECT_PORT", "Prefect"), ("PRICING_MLFLOW_PORT", "MLflow")):
+            with monkeypatch.context() as patch:
+                patch.setenv("PRICING_PREFECT_PORT", str(free_port(None)))
+                patch.setenv(variable, str(port))
+                with pytest.raises(ServerError, match=f"port {port}, meant for {name}, is taken.*set {variable}"):
+                    run_servers(Settings())
+    assert not (home / "postgres").exists()
+
+
+def test_a_home_has_its_servers_only_once(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PRICING_HOME", str(home))
+    with claim(home), pytest.raises(ClaimedError, match="already runs on"):
+        run_servers(Settings())
+
+
+def test_signals_mean_again_what_they_meant(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PRICING_HOME", str(home))
+    before = signal.getsignal(signal.SIGINT)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        monkeypatch.setenv("PRICING_PREFECT_PORT", str(server.getsockname()[1]))
+        with pytest.raises(ServerError):
+            run_servers(Settings())
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+@pytest.mark.slow
+def test_everything_comes_up_runs_a_flow_heals_and_ends(home: Path, tmp_path: Path) -> None:
+    """From nothing to deployments, a flow run by the worker, a server killed, Ctrl-C, and nothing left."""
+    ports = {"PRICING_PREFECT_PORT": str(free_port(None)), "PRICING_MLFLOW_PORT": str(free_port(None))}
+    write_tiny_deployment(tmp_path)
+    path = f"{Path.cwd()}:{tmp_path}"
+    environment = os.environ | ports | {"PRICING_HOME": str(home), "PYTHONPATH": path}
+    script = (
+        "import logging, pathlib; logging.basicConfig(level=logging.INFO)\n"
+        "from tasks import servers; from tasks.settings import Settings\n"
+        "servers.DEPLOYMENTS = pathlib.Path('prefect.yaml').absolute()\n"
+        "servers.run_servers(Settings())\n"
+    )
+    api = f"http://127.0.0.1:{ports['PRICING_PREFECT_PORT']}/api"
+    mlflow = f"http://127.0.0.1:{ports['PRICING_MLFLOW_PORT']}"
+    with (tmp_path / "said").open("w") as said:
+        up = subprocess.Popen([sys.executable, "-c", script], env=environment, cwd=tmp_path, stderr=said)
+    try:
+        until(lambda: "is up" in (tmp_path / "said").read_text() or up.poll() is not None, 180)
+        said_lines = (tmp_path / "said").read_text()
+        assert "everything is up" in said_lines, said_lines
+        found = holder(home)
+        assert found is not None
+        assert found.prefect_api_url == api
+
+        finished = run_deployment(api, "tiny", "train")
+        assert (finished["state_type"], finished["parameters"]) == (
+            "COMPLETED",
+            {"parameters": {"word": "hello"}},
+        )
+        of_run = {"logs": {"flow_run_id": {"any_": [finished["id"]]}}}
+        until(lambda: f"hello in {tmp_path}" in str(call(f"{api}/logs/filter", of_run)), 30)
+        schedules = call(f"{api}/deployments/name/tiny/train")["schedules"]
+        assert [schedule["schedule"]["cron"] for schedule in schedules] == ["0 2 * * *"]
+
+        server = next(int(pid) for pid in found.children if "mlflow" in (PROC / pid / "cmdline").read_text())
+        for process in with_descendants([server]):
+            os.kill(process.pid, signal.SIGKILL)
+        until(lambda: "MLflow ended" in (tmp_path / "said").read_text(), 30)
+        until(lambda: answers(f"{mlflow}/health"), 60)
+
+        family = with_descendants([up.pid])
+        assert len(family) >= 4
+        up.send_signal(signal.SIGINT)
+        assert up.wait(40) == 0
+        assert [process for process in family if living(process.pid)] == []
+        assert not (home / "postgres" / "data" / "postmaster.pid").exists()
+        assert holder(home) is None
+    finally:
+        end(with_descendants([up.pid]), patience=20)
+        up.wait()
+
+
+def write_tiny_deployment(folder: Path) -> None:
+    """The repository's own prefect.yaml, with a flow of no work in place of its flows."""
+    (folder / "tiny_flow.py").write_text(
+        "import logging, pathlib\nfrom prefect import flow\nfrom pydantic import BaseModel\n\n\n"
+        "class Parameters(BaseModel):\n    word: str = 'hello'\n\n\n"
+        "@flow\ndef tiny(parameters: Parameters) -> None:\n"
+        "    logging.getLogger('pricing.tiny').info('%s in %s', parameters.word, pathlib.Path.cwd())\n"
+    )
+    text = (Path(__file__).parents[3] / "infra" / "prefect.yaml").read_text()
+    text = text.replace("flows.train.train", "tiny_flow.tiny").replace("flows.deploy.deploy", "tiny_flow.tiny")
+    (folder / "prefect.yaml").write_text(text)
+
+
+def run_deployment(api: str, flow: str, deployment: str) -> dict[str, object]:
+    """Run a deployment to its end by the worker."""
+    wanted = call(f"{api}/deployments/name/{flow}/{deployment}")["id"]
+    run = call(f"{api}/deployments/{wanted}/create_flow_run", {"parameters": {"parameters": {"word": "hello"}}})["id"]
+    until(lambda: call(f"{api}/flow_runs/{run}")["state_type"] in ("COMPLETED", "FAILED", "CRASHED"), 90)
+    return dict(call(f"{api}/flow_runs/{run}"))
+
+
+def call(url: str, body: object | None = None) -> Any:
+    data = None if body is None else json.dumps(body).encode()
+    request = urllib.request.Request(url, data, {"Content-Type": "application/json"})
+    with urllib.request.urlopen(request, timeout=10) as response:
+        return json.load(response)
+
+
+def answers(url: str) -> bool:
+    try:
+        urllib.request.urlopen(url, timeout=2).close()
+    except OSError:
+        return False
+    return True
+
+
+def until(condition: Callable[[], bool], seconds: float) -> None:
+    give_up = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < give_up, "waited too long"
+        time.sleep(0.2)

@@ -1,0 +1,92 @@
+from contextlib import nullcontext
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+import tasks.training.evaluate
+from models.demand.evaluation import Evaluation
+from models.demand.fitted import fit_demand
+from models.demand.network import DemandConfig
+from models.demand.training import TrainingConfig
+from models.evidence.gates import promotion_gates
+from models.features.decisions import split_by_time
+from models.simulation.marketplace import MarketplaceConfig, simulate
+from tasks.data.snapshots import Snapshot
+from tasks.registry.model_card import model_card
+from tasks.registry.versions import RegisteredDemand
+from tasks.training.evaluate import evaluate, evidence_line
+from tasks.training.fit import TrainedDemand
+
+SNAPSHOT = Snapshot("a" * 64, "shop", "EUR", {}, datetime(2026, 4, 1, tzinfo=UTC))
+SMALL = DemandConfig(dimension=8, layers=1, history_length=4)
+
+
+@pytest.fixture(scope="module")
+def trained() -> TrainedDemand:
+    log = simulate(MarketplaceConfig(users=200, products=12, offers=6_000, randomised_share=0.5)).log
+    drawn = log.frame["propensity"].where(np.arange(len(log)) % 3 > 0)  # that of every third offer was not kept
+    split = split_by_time(replace(log, frame=log.frame.assign(propensity=drawn)))
+    fitted, report = fit_demand(split.train, split.validation, SMALL, TrainingConfig(epochs=2), torch.device("cpu"))
+    return TrainedDemand(fitted, split, report, 1.0)
+
+
+def measure(trained: TrainedDemand, champion: int | None) -> Evaluation:
+    """Evaluate against a champion (None: the first version), without a database."""
+    users = trained.split.test.frame["user_id"]
+    groups = pd.Series(np.where(users.str[-1] < "5", "a", "b"))
+
+    class Champion(RegisteredDemand):
+        def demand(self):
+            return trained.fitted
+
+    fakes = {
+        "transaction": lambda url: nullcontext(),
+        "database_url": lambda settings: "",
+        "read_content": lambda *arguments: None,
+        "groups_of_users": lambda *arguments: groups.iloc[-len(arguments[-1]) :],
+        "champion_of": lambda dataset: None if champion is None else Champion(champion, "run", dataset),
+    }
+    with pytest.MonkeyPatch.context() as patch:
+        for name, fake in fakes.items():
+            patch.setattr(tasks.training.evaluate, name, fake)
+        return evaluate.fn(trained, SNAPSHOT, "open")
+
+
+@pytest.fixture(scope="module")
+def against_itself(trained: TrainedDemand) -> Evaluation:
+    return measure(trained, champion=4)
+
+
+def test_every_gate_finds_its_figure_for_a_first_version(trained):
+    figures = measure(trained, champion=None).figures
+    assert all(np.isfinite(list(figures.values())))
+    assert all(np.isfinite(gate.measured) for gate in promotion_gates(figures, 0))
+    assert figures["off_policy_against"] == 0
+    drawn, asked = trained.split.test.frame["propensity"].notna(), trained.split.test.consent
+    assert figures["off_policy_offers"] == (drawn & asked).sum()
+    assert figures["off_policy_offers_without_density"] == (~drawn & asked).sum()
+    assert figures["guardrail_violations"] == figures["protected_group_changes"] == 0
+    assert "against the logged prices" in evidence_line(figures)
+
+
+def test_a_model_up_against_itself_earns_nothing_more_and_takes_about_as_long(against_itself):
+    figures = against_itself.figures
+    assert figures["off_policy_against"] == 4
+    assert figures["off_policy_uplift"] == 0
+    assert 0 < figures["latency_ratio_low"] <= figures["latency_ratio"]
+    assert "against version 4" in evidence_line(figures)
+    gates = {gate.name: gate for gate in promotion_gates(figures, 4)}
+    assert not gates["off-policy uplift, 95 % lower bound"].passed  # no better is not enough
+    assert len([gate for gate in gates.values() if not np.isfinite(gate.measured)]) == 0
+
+
+def test_the_card_tells_what_the_prices_would_have_earned(against_itself, trained):
+    card = model_card(trained, against_itself, SNAPSHOT, "run")
+    assert evidence_line(against_itself.figures) in card
+    assert "× the champion's time" in card
+    unexplored = {"off_policy_offers": 0.0, "off_policy_offers_without_density": 7.0, "off_policy_against": 4.0}
+    assert evidence_line(unexplored).endswith("against version 4: 7 held-out offers have no propensity")
