@@ -1,5 +1,6 @@
 """The platform's database: connections, migrations, and what a query returns."""
 
+import hashlib
 import io
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -11,6 +12,7 @@ import pyarrow as pa
 import pyarrow.csv
 from psycopg2 import sql as names
 from psycopg2.extensions import connection as Connection
+from psycopg2.extensions import cursor as Cursor
 from psycopg2.extras import RealDictCursor
 from sqlalchemy.engine import make_url
 
@@ -36,6 +38,10 @@ ARROW_TYPES = {  # by Postgres type oid
 
 class DatabaseUnavailableError(PricingError):
     """The database cannot be reached."""
+
+
+class NotMigratedError(PricingError):
+    """The database lacks tables or functions, and this login may not make them."""
 
 
 def database_url(settings: Settings) -> str:
@@ -68,23 +74,49 @@ def _connect(url: str) -> Connection:
 
 
 def migrate(url: str) -> list[str]:
-    """Apply the migrations this database lacks and renew its functions; returns the names of those applied."""
-    with transaction(url) as connection, connection.cursor() as cursor:
-        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [MIGRATION_LOCK])
-        cursor.execute("SET LOCAL client_min_messages = warning")
+    """Apply the migrations this database lacks, and then its functions anew; returns the names of what was applied.
+
+    A database that has all of them is left alone, so that a login which owns none of its tables may ask as well.
+
+    Raises:
+        NotMigratedError: something is missing that this login may not apply.
+    """
+    missing: list[str] = []
+    try:
+        with transaction(url) as connection, connection.cursor() as cursor:
+            cursor.execute("SELECT pg_advisory_xact_lock(%s)", [MIGRATION_LOCK])
+            cursor.execute("SET LOCAL client_min_messages = warning")
+            scripts, applied = _scripts(), _applied(cursor)
+            missing += [name for name in scripts if name not in applied]
+            for name in missing:
+                cursor.execute(scripts[name])
+            if missing:
+                cursor.execute("DELETE FROM public.pricing_migrations WHERE name LIKE 'functions %'")
+                cursor.execute("INSERT INTO public.pricing_migrations (name) SELECT unnest(%s)", [missing])
+    except psycopg2.errors.InsufficientPrivilege as error:
+        raise NotMigratedError(
+            f"this database lacks {', '.join(missing) or 'its tables'}, which {make_url(url).username} may not make "
+            f"({error.diag.message_primary}): run `pricing verify` once with its owner's PRICING_DATABASE_URL"
+        ) from error
+    return missing
+
+
+def _scripts() -> dict[str, str]:
+    """What a database must have applied, in order: each migration once, and all functions whenever anything is new."""
+    functions = "\n".join(text for _, text in sql.functions())
+    everything = "\n".join([*dict(sql.migrations()).values(), functions])
+    return dict(sql.migrations()) | {f"functions {hashlib.sha256(everything.encode()).hexdigest()[:16]}": functions}
+
+
+def _applied(cursor: Cursor) -> set[str]:
+    cursor.execute("SELECT to_regclass('public.pricing_migrations')")
+    if cursor.fetchone() == (None,):
         cursor.execute(
-            "CREATE TABLE IF NOT EXISTS public.pricing_migrations"
+            "CREATE TABLE public.pricing_migrations"
             " (name text PRIMARY KEY, applied_at timestamptz NOT NULL DEFAULT now())"
         )
-        cursor.execute("SELECT name FROM public.pricing_migrations")
-        applied = {name for (name,) in cursor.fetchall()}
-        missing = [(name, text) for name, text in sql.migrations() if name not in applied]
-        for name, text in missing:
-            cursor.execute(text)
-            cursor.execute("INSERT INTO public.pricing_migrations (name) VALUES (%s)", [name])
-        for _, text in sql.functions():
-            cursor.execute(text)
-    return [name for name, _ in missing]
+    cursor.execute("SELECT name FROM public.pricing_migrations")
+    return {name for (name,) in cursor.fetchall()}
 
 
 def read_frame(connection: Connection, text: str, parameters: Mapping[str, object] | None = None) -> pd.DataFrame:

@@ -12,6 +12,11 @@ LARGEST_WEIGHT_GAP = 0.1  # of the mean weight from 1 beyond sampling error: wro
 LEAST_COVERAGE = 0.95  # share of prices inside the logged support
 LARGEST_SLOWDOWN = 1.2  # of the champion's time for the same decisions
 
+# What is measured of prices, and so under one policy; the other figures are of the demand model alone.
+OF_PRICES = (
+    "off_policy_", "priced_sample", "refused_by_fault", "guardrail_violations", "protected_group_changes", "parity_",
+)  # fmt: skip
+
 Metrics = Mapping[str, float]
 
 
@@ -41,6 +46,11 @@ def is_cold_start(metrics: Metrics) -> bool:
     if metrics.get("off_policy_against", nan) != 0:
         return False
     return not all(gate.passed for gate in uplift_gates(metrics))
+
+
+def under_policy(metrics: Metrics, of_prices: Metrics) -> dict[str, float]:
+    """The figures of a challenger whose prices were measured anew, under another policy."""
+    return {name: figure for name, figure in metrics.items() if not name.startswith(OF_PRICES)} | dict(of_prices)
 
 
 def promotion_gates(metrics: Metrics, champion: int) -> list[Gate]:

@@ -7,3 +7,4 @@ ALTER TABLE {waiting}
     ADD COLUMN row_number bigint,
     ADD COLUMN quarantine_id bigint,
     ADD COLUMN rule text;
+ALTER TABLE {waiting} OWNER TO pricing_worker;  -- whoever collects next may clear it away

@@ -14,10 +14,7 @@ from tasks.copying import copy_frames
 from tasks.database import transaction
 
 LOCK_PATIENCE = "50ms"
-PRICE_TABLES = {  # each with the key its rows are found by
-    "personal_prices": ("user_id", "product_id"),
-    "uniform_prices": ("product_id",),
-}
+PRICE_TABLES = ("personal_prices", "uniform_prices")
 
 
 @dataclass(frozen=True)
@@ -40,12 +37,7 @@ def stage_book(writing: Connection, description: dict[str, object]) -> StagedBoo
     with writing.cursor() as cursor:
         cursor.execute(sql.query("stage_book"), description | {"policy": json.dumps(description["policy"])})
         book = StagedBook(cursor.fetchone()[0])  # type: ignore[index]
-        for parent in PRICE_TABLES:
-            cursor.execute(
-                names.SQL("CREATE TABLE {} (LIKE {} INCLUDING ALL)").format(
-                    names.Identifier(*book.table(parent)), names.Identifier("pricing", parent)
-                )
-            )
+        cursor.execute("SELECT pricing.stage_prices(%s)", [book.book_id])
     return book
 
 
@@ -58,22 +50,10 @@ def complete_book(connection: Connection, book: StagedBook) -> None:
     """Give the written tables their keys, and make them partitions that no reader is pointed to yet.
 
     They are attached well before the book goes live: a statement that began before would know the new book but not its
-    partition, since attaching, unlike other changes of a table, does not wait for readers. With the check
-    they attach without being read again.
+    partition, since attaching, unlike other changes of a table, does not wait for readers.
     """
     with connection.cursor() as cursor:
-        for parent, key in PRICE_TABLES.items():
-            cursor.execute(
-                names.SQL(
-                    "ALTER TABLE {table} ADD PRIMARY KEY (book_id, {key}), ADD CHECK (book_id = {book_id});"
-                    " ANALYZE {table}; ALTER TABLE {parent} ATTACH PARTITION {table} FOR VALUES IN ({book_id})"
-                ).format(
-                    table=names.Identifier(*book.table(parent)),
-                    parent=names.Identifier("pricing", parent),
-                    key=names.SQL(", ").join(map(names.Identifier, key)),
-                    book_id=names.Literal(book.book_id),
-                )
-            )
+        cursor.execute("SELECT pricing.attach_prices(%s)", [book.book_id])
 
 
 def discard_book(url: str, book: StagedBook) -> bool:
@@ -85,10 +65,7 @@ def discard_book(url: str, book: StagedBook) -> bool:
     try:
         with transaction(url) as connection, connection.cursor() as cursor:
             cursor.execute(names.SQL("SET LOCAL lock_timeout = {}").format(names.Literal(LOCK_PATIENCE)))
-            for parent in PRICE_TABLES:
-                cursor.execute(names.SQL("DROP TABLE IF EXISTS {}").format(names.Identifier(*book.table(parent))))
-            cursor.execute(sql.query("forget_repriced"), {"book_id": book.book_id})
-            cursor.execute("UPDATE pricing.books SET state = 'dropped' WHERE book_id = %s", [book.book_id])
+            cursor.execute("SELECT pricing.drop_prices(%s)", [book.book_id])
     except psycopg2.errors.LockNotAvailable:
         return False
     return True

@@ -137,9 +137,9 @@ def align_champion(live: LiveBook) -> None:
     try:
         before = _champion_version()
         if before != live.model_version:
-            set_alias(CHAMPION, live.model_version)
             if before is not None:
                 set_alias(PREVIOUS, before)
+            set_alias(CHAMPION, live.model_version)  # last: what a cut leaves undone, the next run does
             log.info("the registry's champion is now version %d", live.model_version)
     except (MlflowException, OperationalError) as error:
         log.warning(

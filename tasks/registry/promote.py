@@ -10,7 +10,7 @@ from prefect import task
 
 from models.demand.fitted import FittedDemand
 from models.errors import PricingError
-from models.evidence.gates import Gate, is_cold_start, promotion_gates
+from models.evidence.gates import Gate, is_cold_start, promotion_gates, under_policy
 from models.pricing.disclosure import disclosure
 from models.pricing.policy import PricingPolicy
 from models.pricing.presets import tightened_for_cold_start
@@ -19,6 +19,7 @@ from tasks.database import database_url
 from tasks.registry.policies import read_policy
 from tasks.registry.versions import MODEL_NAME, RegisteredDemand, champion_of, describe_version, tag_version, version_of
 from tasks.settings import Settings
+from tasks.training.evaluate import figures_under
 
 log = logging.getLogger("pricing.promote")
 
@@ -68,7 +69,8 @@ class Promotion:
 def promote(version: str, policy: str | None) -> Promotion:
     """Put a version (number or alias) to its gates; the policy is the named one or else the version's own.
 
-    Where no logged offer can tell what its prices earn, the policy is tightened for a cold start.
+    Prices are judged under the policy that they are to have: under another one than the version was evaluated with,
+    they are measured anew. Where no logged offer can tell what they earn, the policy is tightened for a cold start.
 
     Raises:
         GateError: a gate was not passed; the message tells each figure.
@@ -76,13 +78,15 @@ def promote(version: str, policy: str | None) -> Promotion:
     """
     registered = version_of(version)
     snapshot = latest_snapshot(database_url(Settings()), registered.dataset)
-    metrics = registered.metrics()
-    gates = tuple(promotion_gates(metrics, _rival(registered, metrics)))
-    _publish_gates(registered, gates)
+    metrics, own = registered.metrics(), registered.policy()
+    rival, chosen = _rival(registered, metrics), own if policy is None else read_policy(policy)
+    if chosen != own:
+        metrics = under_policy(metrics, figures_under(chosen, registered, rival, snapshot))
+    gates = tuple(promotion_gates(metrics, rival))
+    _publish_gates(registered, gates, "the version's own" if chosen == own else str(policy))
     failed = [str(gate) for gate in gates if not gate.passed]
     if failed:
         raise GateError(f"version {registered.version} is not promoted; failed {'; '.join(failed)}")
-    chosen = registered.policy() if policy is None else read_policy(policy)
     cold_start = is_cold_start(metrics)
     if cold_start:
         chosen = tightened_for_cold_start(chosen)
@@ -104,14 +108,13 @@ def _rival(registered: RegisteredDemand, metrics: dict[str, float]) -> int:
     return champion.version
 
 
-def _publish_gates(registered: RegisteredDemand, gates: tuple[Gate, ...]) -> None:
+def _publish_gates(registered: RegisteredDemand, gates: tuple[Gate, ...], policy: str) -> None:
     """Write the gates where a reviewer reads them: as tags of the version, and at the end of its description."""
     passed = all(gate.passed for gate in gates)
-    tag_version(
-        registered.version,
-        {"gates": "passed" if passed else "failed", "gate_figures": json.dumps([asdict(gate) for gate in gates])},
-    )
-    describe_version(registered.version, GATES_HEADING, gates_table(gates))
+    figures = json.dumps([asdict(gate) for gate in gates])
+    tags = {"gates": "passed" if passed else "failed", "gate_figures": figures, "gates_policy": policy}
+    tag_version(registered.version, tags)
+    describe_version(registered.version, GATES_HEADING, f"Policy: {policy}.\n\n{gates_table(gates)}")
 
 
 def gates_table(gates: tuple[Gate, ...]) -> str:

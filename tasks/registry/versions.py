@@ -41,6 +41,10 @@ class RegisteredDemand:
         """What evaluation measured of it."""
         return dict(MlflowClient().get_run(self.run_id).data.metrics)
 
+    def parameters(self) -> dict[str, str]:
+        """How it was made."""
+        return dict(MlflowClient().get_run(self.run_id).data.params)
+
     def demand(self) -> FittedDemand:
         """The fitted model."""
         return load_demand(_artifacts(self.uri))

@@ -1,4 +1,4 @@
-"""The variables by which Prefect, MLflow and Great Expectations find the database, and stay quiet."""
+"""The variables by which Prefect, MLflow and Great Expectations find the database, stay quiet, and give up in time."""
 
 import os
 import urllib.request
@@ -24,6 +24,7 @@ QUIET = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_LOGGING_LEVEL": "WARNING",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "4",  # half a minute, not four: a book is live before MLflow is told
     "GIT_PYTHON_REFRESH": "quiet",
     "GX_ANALYTICS_ENABLED": "False",
 }

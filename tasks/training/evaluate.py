@@ -12,15 +12,16 @@ from models.demand.evaluation import DEMAND_MODEL, Evaluation, evaluate_demand
 from models.demand.fitted import FittedDemand
 from models.evidence.challenger import Contender, off_policy_figures
 from models.evidence.price_checks import PROTECTED_GROUP, check_prices
-from models.features.decisions import Decisions
+from models.features.decisions import Decisions, Split, split_by_time
 from models.pricing.policy import PricingPolicy
 from tasks.books.candidates import groups_of_users
 from tasks.data.snapshots import Snapshot
 from tasks.database import database_url, transaction
 from tasks.registry.policies import read_policy
-from tasks.registry.versions import RegisteredDemand, champion_of
+from tasks.registry.versions import RegisteredDemand, champion_of, version_of
 from tasks.settings import Settings
 from tasks.training.content import read_content
+from tasks.training.extract import features_of
 from tasks.training.fit import TrainedDemand
 
 log = logging.getLogger("pricing.evaluate")
@@ -44,7 +45,7 @@ def evaluate(trained: TrainedDemand, snapshot: Snapshot, policy: str) -> Evaluat
     challenger = Contender(trained.fitted, test)
     incumbent, rival = (None, None) if champion is None else _read(champion, test)
     evaluation = evaluate_demand(trained.fitted, trained.split, incumbent, rival.test if rival else None)
-    figures = _price_figures(challenger, rival, trained, snapshot, read_policy(policy))
+    figures = _price_figures(challenger, rival, trained.split, snapshot, read_policy(policy))
     figures["off_policy_against"] = 0 if champion is None else champion.version
     if incumbent is not None and rival is not None:
         figures |= _latency((trained.fitted, test), (incumbent, rival.test))
@@ -53,6 +54,25 @@ def evaluate(trained: TrainedDemand, snapshot: Snapshot, policy: str) -> Evaluat
     log.info("held-out log loss %.5f; against %s; in %.0f s", losses[DEMAND_MODEL], others, perf_counter() - started)
     log.info("%s", evidence_line(figures))
     return replace(evaluation, figures=evaluation.figures | figures)
+
+
+def figures_under(policy: PricingPolicy, version: RegisteredDemand, rival: int, snapshot: Snapshot) -> dict[str, float]:
+    """What `evaluate` says of a version's prices, under another policy than the one it was evaluated with.
+
+    They are compared with those of the version `rival` under the same policy, or, if it is 0, with the logged ones.
+    The offers held out are the last days of the snapshot, as many as the version's recipe kept: where it holds more
+    than the version was made from, they are later ones.
+    """
+    started, parameters = perf_counter(), version.parameters()
+    days = (float(parameters[name]) for name in ("holdout_days", "validation_days"))
+    split = split_by_time(features_of(snapshot).read(), *days)
+    _, challenger = _read(version, split.test)
+    incumbent = _read(version_of(str(rival)), split.test)[1] if rival else None
+    figures = _price_figures(challenger, incumbent, split, snapshot, policy)
+    figures["off_policy_against"] = rival
+    log.info("version %d under the named policy, in %.0f s: %s", version.version, perf_counter() - started,
+             evidence_line(figures))  # fmt: skip
+    return figures
 
 
 def evidence_line(figures: dict[str, float]) -> str:
@@ -69,23 +89,23 @@ def evidence_line(figures: dict[str, float]) -> str:
     )
 
 
-def _read(champion: RegisteredDemand, test: Decisions) -> tuple[FittedDemand, Contender]:
-    """The champion, and the test part with what its products' texts and images say to the champion's encoders."""
-    demand = champion.demand()
+def _read(version: RegisteredDemand, test: Decisions) -> tuple[FittedDemand, Contender]:
+    """A version, and the test part with what its products' texts and images say to the version's encoders."""
+    demand = version.demand()
     with transaction(database_url(Settings())) as connection:
-        content = read_content(connection, champion.dataset, test.frame["product_id"].unique(), demand.encoders)
+        content = read_content(connection, version.dataset, test.frame["product_id"].unique(), demand.encoders)
     return demand, Contender(demand, replace(test, content=content))
 
 
 def _price_figures(
-    challenger: Contender, rival: Contender | None, trained: TrainedDemand, snapshot: Snapshot, policy: PricingPolicy
+    challenger: Contender, rival: Contender | None, split: Split, snapshot: Snapshot, policy: PricingPolicy
 ) -> dict[str, float]:
     sample = replace(challenger, test=_newest(challenger.test, SAMPLE_ROWS))
     users = sample.test.frame["user_id"]
     with transaction(database_url(Settings())) as connection:
         group = groups_of_users(connection, snapshot.dataset, policy.fairness.group, users)
         protected = groups_of_users(connection, snapshot.dataset, PROTECTED_GROUP, users)
-    evidence = off_policy_figures(trained.split, challenger, rival, policy, snapshot.currency)
+    evidence = off_policy_figures(split, challenger, rival, policy, snapshot.currency)
     return evidence | check_prices(sample, policy, snapshot.currency, group, protected)
 
 

@@ -40,11 +40,16 @@ class FeatureSet:
 
 @task
 def extract(snapshot: Snapshot) -> FeatureSet:
-    """Extract the features of every logged offer; a snapshot that was extracted before is not read again.
+    """Extract the features of every logged offer.
 
     Raises:
         NoOffersError: the snapshot has no offers.
     """
+    return features_of(snapshot)
+
+
+def features_of(snapshot: Snapshot) -> FeatureSet:
+    """The features of every logged offer; a snapshot that was extracted before is not read again."""
     settings = Settings()
     features = FeatureSet(snapshot, settings.home / "features" / snapshot.snapshot_id)
     if features.folder.exists():

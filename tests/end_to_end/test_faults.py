@@ -18,11 +18,13 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import mlflow
 import numpy as np
 import pandas as pd
 import psycopg2
 import pytest
 from mlflow.exceptions import MlflowException
+from mlflow.tracking import MlflowClient
 from prefect.settings import PREFECT_API_URL, PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 from psycopg2.extensions import connection as Connection
 from sqlalchemy.engine import make_url
@@ -46,11 +48,22 @@ from tasks.data.contract import TABLES
 from tasks.data.snapshots import take_snapshot
 from tasks.database import migrate, transaction
 from tasks.registry.promote import Promotion
-from tasks.registry.versions import RegisteredDemand
+from tasks.registry.versions import (
+    CHAMPION,
+    MODEL_NAME,
+    PREVIOUS,
+    RegisteredDemand,
+    create_version,
+    set_alias,
+    tag_version,
+)
+from tasks.servers.environment import answers
+from tasks.servers.ports import free_port
 from tasks.servers.postgres import ensure_running, stop
 from tasks.servers.processes import with_descendants
 
 Tables = dict[str, pd.DataFrame]
+CHAMPION_VERSION = tasks.books.publish._champion_version
 STEP = 0.3
 POLICY = PricingPolicy(guardrails=Guardrails(minimum_margin=0.05, maximum_markup=0.0, maximum_step=STEP))
 
@@ -203,13 +216,13 @@ class Shop:
     def plain_url(self) -> str:
         return make_url(self.url).set(drivername="postgresql").render_as_string(hide_password=False)
 
-    def promotion(self, weight: float, model: Any = None) -> Promotion:
+    def promotion(self, weight: float, model: Any = None, version: int = 1) -> Promotion:
         with transaction(self.url) as connection:
             snapshot = take_snapshot(
                 connection, "shop", "EUR", {}, pd.Timestamp("2026-01-01", tz="UTC").to_pydatetime()
             )
         policy = POLICY.model_copy(update={"satisfaction_weight": weight})
-        registered = Registered(1, "run", "shop", model)
+        registered = Registered(version, "run", "shop", model)
         return Promotion(registered, snapshot, policy, cold_start=False, gates=())
 
     def deploy(self, weight: float, model: Any = None) -> LiveBook:
@@ -439,6 +452,91 @@ def test_without_mlflow_a_book_goes_live_and_the_alias_follows(
         monkeypatch.setattr(tasks.books.publish, "set_alias", aliases.__setitem__)
         tasks.books.publish.repair_champion.fn()
         assert aliases == {"champion": 1}
+
+
+class MLflowServer:
+    """A tracking server with versions 1 and 2 of the model, 1 the champion."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.port = folder, free_port(None)
+        self.start()
+        mlflow.set_tracking_uri(f"http://127.0.0.1:{self.port}")
+        for version in (1, 2):
+            run = MlflowClient().create_run("0").info
+            assert create_version(f"{run.artifact_uri}/demand", run.run_id) == version
+            tag_version(version, {"dataset": "shop"})
+        set_alias(CHAMPION, 1)
+
+    def start(self) -> None:
+        store = ["--backend-store-uri", f"sqlite:///{self.folder}/store", "--artifacts-destination", str(self.folder)]
+        command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(self.port)]
+        with (self.folder / "log").open("ab") as log:
+            self.process = subprocess.Popen(
+                [*command, "--workers", "1", *store],
+                env=os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        for _ in range(600):
+            if answers(f"http://127.0.0.1:{self.port}/health"):
+                return
+            time.sleep(0.1)
+        raise AssertionError((self.folder / "log").read_text())
+
+    def kill(self) -> None:
+        for process in with_descendants([self.process.pid]):
+            with suppress(ProcessLookupError):
+                os.kill(process.pid, signal.SIGKILL)
+        self.process.wait()
+
+    def champions(self) -> tuple[int, int | None]:
+        """The version that is champion, and the one that was."""
+        aliases = MlflowClient().get_registered_model(MODEL_NAME).aliases
+        return int(aliases[CHAMPION]), int(aliases[PREVIOUS]) if PREVIOUS in aliases else None
+
+
+@pytest.fixture
+def mlflow_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[MLflowServer]:
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+    before = mlflow.get_tracking_uri()
+    server = MLflowServer(tmp_path)
+    try:
+        yield server
+    finally:
+        server.kill()
+        mlflow.set_tracking_uri(before)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("cut", ["before the aliases are looked at", "between the two aliases"])
+def test_mlflow_killed_while_publishing_agrees_with_the_book_after_its_next_start(
+    module_shop: Shop, mlflow_server: MLflowServer, monkeypatch: pytest.MonkeyPatch, cut: str
+) -> None:
+    shop = module_shop
+    monkeypatch.setattr(tasks.books.publish, "_champion_version", CHAMPION_VERSION)
+
+    def set_one_alias(alias: str, version: int) -> None:
+        set_alias(alias, version)
+        mlflow_server.kill()
+
+    with surviving(shop):
+        promotion = shop.promotion(next(WEIGHTS), version=2)
+        priced = price.fn(promotion)
+        certificate = certify.fn(priced, promotion)
+        if cut == "between the two aliases":
+            monkeypatch.setattr(tasks.books.publish, "set_alias", set_one_alias)
+        else:
+            mlflow_server.kill()
+        live = publish.fn(priced, certificate)
+        assert (shop.live(), live.model_version) == (priced.book.book_id, 2)
+        monkeypatch.setattr(tasks.books.publish, "set_alias", set_alias)
+        mlflow_server.start()
+        assert mlflow_server.champions()[0] == 1  # it has not been told
+        tasks.books.publish.repair_champion.fn()  # as every run begins
+        assert mlflow_server.champions() == (2, 1)
+        roll_back.fn(None)
+        assert mlflow_server.champions() == (1, 2)
 
 
 @pytest.mark.slow

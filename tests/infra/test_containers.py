@@ -1,13 +1,20 @@
 """No container engine is at hand, so the files are held to what an engine would stumble over."""
 
+import os
 import re
+import subprocess
 import tomllib
 from pathlib import Path
 from typing import Any
 
+import psycopg2
 import pytest
 import yaml
+from sqlalchemy.engine import make_url
 
+from tasks.database import migrate, transaction
+from tasks.servers.postgres import _programs, ensure_running
+from tasks.servers.unprivileged import server_account
 from tasks.settings import Settings
 
 ROOT = Path(__file__).parents[2]
@@ -38,7 +45,13 @@ def known_variables() -> set[str]:
         {f"PRICING_{name.upper()}" for name in Settings.model_fields}
         | {name for name in dir(mlflow_variables) if name.startswith("MLFLOW_")}
         | set(_get_valid_setting_names(PrefectSettings))
-        | {"POSTGRES_DB", "POSTGRES_PASSWORD", "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE", "MLFLOW_BACKEND_STORE_URI"}
+        | {
+            "POSTGRES_DB",
+            "POSTGRES_PASSWORD",
+            "PRICING_WORKER_PASSWORD",
+            "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE",
+            "MLFLOW_BACKEND_STORE_URI",
+        }
         | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION"}
     )
 
@@ -70,7 +83,7 @@ def test_no_password_has_a_default_and_none_is_written_down() -> None:
     for service in SERVICES.values():
         for name, value in service.get("environment", {}).items():
             if SECRET.search(name) and "://" in str(value) and "@" in value:
-                assert "${POSTGRES_PASSWORD" in value, name
+                assert re.search(r"\$\{(POSTGRES|WORKER)_PASSWORD", value), name
             elif re.search(r"PASSWORD|SECRET|AUTH_STRING", name):
                 assert value.startswith("${"), name
 
@@ -101,6 +114,20 @@ def test_databases_are_those_that_the_servers_are_pointed_at() -> None:
     made = set(re.findall(r"CREATE DATABASE (\w+);", (INFRA / "databases.sql").read_text()))
     asked = set(re.findall(r"postgres:5432/(\w+)", (INFRA / "compose.yaml").read_text()))
     assert asked == made | {SERVICES["postgres"]["environment"]["POSTGRES_DB"]}
+
+
+def test_the_flows_login_is_a_worker_of_a_database_that_another_owns(used_home: Path) -> None:
+    owner = make_url(ensure_running(used_home))
+    psql = _programs(server_account(used_home / "postgres" / "data")) / "psql"
+    script = [psql, "--no-psqlrc", "--set=ON_ERROR_STOP=1", "--file", INFRA / "databases.sql"]
+    target = owner.set(drivername="postgresql").render_as_string(hide_password=False)
+    subprocess.run([*script, target], env=os.environ | {"PRICING_WORKER_PASSWORD": "se'cret"}, check=True)
+    migrate(owner.render_as_string(hide_password=False))
+    (login,) = re.findall(r"//(\w+):", SERVICES["worker"]["environment"]["PRICING_DATABASE_URL"])
+    flows = owner.set(username=login, password="se'cret").render_as_string(hide_password=False)
+    assert migrate(flows) == []
+    with transaction(flows) as connection, pytest.raises(psycopg2.errors.InsufficientPrivilege):
+        connection.cursor().execute("DELETE FROM pricing.ledger")
 
 
 @pytest.mark.filterwarnings("ignore:.*Any type hint:UserWarning")  # of one of MLflow's own models, at its import

@@ -13,10 +13,10 @@ from tasks.registry.promote import GATES_HEADING, GateError, gates_table, promot
 from tasks.registry.versions import RegisteredDemand, describe_version
 
 POLICY = PricingPolicy(guardrails=Guardrails(maximum_discount=0.4), exploration=Exploration(share=0.05))
-QUALITY = {
-    "log_loss_gain_over_constant_rate_low": 0.01, "sign_accuracy": 1.0, "ece_low": 0.0, "priced_sample": 100.0,
-    "refused_by_fault": 0.0, "guardrail_violations": 0.0, "protected_group_changes": 0.0,
+CONDUCT = {
+    "priced_sample": 100.0, "refused_by_fault": 0.0, "guardrail_violations": 0.0, "protected_group_changes": 0.0,
 }  # fmt: skip
+QUALITY = CONDUCT | {"log_loss_gain_over_constant_rate_low": 0.01, "sign_accuracy": 1.0, "ece_low": 0.0}
 UNEXPLORED = {"off_policy_offers": 0.0}
 BETTER = {
     "off_policy_offers": 900.0, "off_policy_uplift_low": 0.2, "off_policy_uplift_high": 0.9,
@@ -33,6 +33,8 @@ class Registry:
         self.champion = 0
         self.tags: dict[int, dict[str, str]] = {}
         self.described: dict[int, str] = {}
+        self.under_the_named: dict[str, float] = {}
+        self.measured: list[tuple[PricingPolicy, int, int]] = []
 
     def version(self, number: int) -> RegisteredDemand:
         registry = self
@@ -45,6 +47,10 @@ class Registry:
                 return POLICY
 
         return Version(number, f"run-{number}", "shop")
+
+    def measure(self, policy: PricingPolicy, version: RegisteredDemand, rival: int, snapshot: Snapshot):
+        self.measured.append((policy, version.version, rival))
+        return CONDUCT | self.under_the_named | {"off_policy_against": float(rival)}
 
     def promote(self, number: int, figures: dict[str, float], against: int, policy: str | None = None):
         self.figures[number] = QUALITY | figures | {"off_policy_against": float(against)}
@@ -60,6 +66,7 @@ def registry(monkeypatch: pytest.MonkeyPatch) -> Registry:
         "champion_of": lambda dataset: kept.version(kept.champion) if kept.champion else None,
         "latest_snapshot": lambda url, dataset: snapshot,
         "database_url": lambda settings: "",
+        "figures_under": kept.measure,
         "tag_version": lambda number, tags: kept.tags.update({number: tags}),
         "describe_version": lambda number, heading, text: kept.described.update({number: f"{heading}\n\n{text}"}),
     }
@@ -110,8 +117,32 @@ def test_the_champion_itself_is_promoted_again_as_it_was(registry):
     assert again.inputs_hash == first.inputs_hash
 
 
-def test_another_policy_than_the_versions_own_may_be_named(registry):
-    assert registry.promote(1, BETTER, against=0, policy="open").policy == PricingPolicy()
+def test_prices_under_another_policy_than_the_versions_own_are_measured_under_it(registry):
+    registry.champion, registry.under_the_named = 1, BETTER
+    promotion = registry.promote(2, WORSE, against=1, policy="open")
+    assert (promotion.policy, promotion.cold_start) == (PricingPolicy(), False)
+    assert registry.measured == [(PricingPolicy(), 2, 1)]
+    assert "Policy: open." in registry.described[2]
+    assert registry.tags[2]["gates_policy"] == "open"
+    registry.under_the_named = WORSE
+    with pytest.raises(GateError, match=r"off-policy uplift, 95 % lower bound: -0.4, demanded > 0"):
+        registry.promote(2, BETTER, against=1, policy="open")
+
+
+def test_the_own_policy_by_its_name_is_not_measured_again(registry, tmp_path):
+    named = tmp_path / "own.toml"
+    named.write_text("guardrails.maximum_discount = 0.4\nexploration.share = 0.05\n")
+    assert registry.promote(1, BETTER, against=0, policy=str(named)).policy == POLICY
+    assert registry.measured == []
+    assert "Policy: the version's own." in registry.described[1]
+
+
+def test_a_bound_of_the_own_policy_does_not_hold_another(registry):
+    unequal = BETTER | {"parity_bound": 0.01, "parity_gap": 0.5}
+    registry.under_the_named = BETTER | {"parity_gap": 0.5}
+    with pytest.raises(GateError, match="parity gap"):
+        registry.promote(1, unequal, against=0)
+    assert registry.promote(1, unequal, against=0, policy="open").policy == PricingPolicy()
 
 
 def test_the_figures_of_every_gate_are_written_on_the_version_also_when_it_fails(registry):

@@ -1,4 +1,5 @@
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -12,13 +13,14 @@ from models.demand.evaluation import Evaluation
 from models.demand.fitted import fit_demand
 from models.demand.network import DemandConfig
 from models.demand.training import TrainingConfig
-from models.evidence.gates import promotion_gates
+from models.evidence.gates import OF_PRICES, promotion_gates
 from models.features.decisions import split_by_time
+from models.pricing.presets import PRESETS
 from models.simulation.marketplace import MarketplaceConfig, simulate
 from tasks.data.snapshots import Snapshot
 from tasks.registry.model_card import model_card
 from tasks.registry.versions import RegisteredDemand
-from tasks.training.evaluate import evaluate, evidence_line
+from tasks.training.evaluate import evaluate, evidence_line, figures_under
 from tasks.training.fit import TrainedDemand
 
 SNAPSHOT = Snapshot("a" * 64, "shop", "EUR", {}, datetime(2026, 4, 1, tzinfo=UTC))
@@ -34,25 +36,40 @@ def trained() -> TrainedDemand:
     return TrainedDemand(fitted, split, report, 1.0)
 
 
-def measure(trained: TrainedDemand, champion: int | None) -> Evaluation:
-    """Evaluate against a champion (None: the first version), without a database."""
+@contextmanager
+def without_database(trained: TrainedDemand, champion: int | None) -> Iterator[type[RegisteredDemand]]:
+    """Every version is the fitted model; `champion` is None for the first version."""
     users = trained.split.test.frame["user_id"]
     groups = pd.Series(np.where(users.str[-1] < "5", "a", "b"))
 
-    class Champion(RegisteredDemand):
+    class Version(RegisteredDemand):
         def demand(self):
             return trained.fitted
+
+        def parameters(self):
+            return {"holdout_days": "28", "validation_days": "14.0"}
+
+    class Features:
+        def read(self):
+            return trained.split.train.join(trained.split.validation).join(trained.split.test)
 
     fakes = {
         "transaction": lambda url: nullcontext(),
         "database_url": lambda settings: "",
         "read_content": lambda *arguments: None,
         "groups_of_users": lambda *arguments: groups.iloc[-len(arguments[-1]) :],
-        "champion_of": lambda dataset: None if champion is None else Champion(champion, "run", dataset),
+        "champion_of": lambda dataset: None if champion is None else Version(champion, "run", dataset),
+        "version_of": lambda number: Version(int(number), "run", "shop"),
+        "features_of": lambda snapshot: Features(),
     }
     with pytest.MonkeyPatch.context() as patch:
         for name, fake in fakes.items():
             patch.setattr(tasks.training.evaluate, name, fake)
+        yield Version
+
+
+def measure(trained: TrainedDemand, champion: int | None) -> Evaluation:
+    with without_database(trained, champion):
         return evaluate.fn(trained, SNAPSHOT, "open")
 
 
@@ -71,6 +88,21 @@ def test_every_gate_finds_its_figure_for_a_first_version(trained):
     assert figures["off_policy_offers_without_density"] == (~drawn & asked).sum()
     assert figures["guardrail_violations"] == figures["protected_group_changes"] == 0
     assert "against the logged prices" in evidence_line(figures)
+
+
+@pytest.mark.parametrize("rival", [None, 4])
+def test_a_registered_version_is_measured_under_a_named_policy_as_in_its_evaluation(trained, rival):
+    def figures(policy):
+        with without_database(trained, rival) as version:
+            return figures_under(policy, version(5, "run", "shop"), rival or 0, SNAPSHOT)
+
+    evaluated = measure(trained, rival).figures
+    again = figures(PRESETS["open"])
+    assert {name for name in evaluated if name.startswith(OF_PRICES)} == again.keys()
+    for name, figure in again.items():
+        assert figure == pytest.approx(evaluated[name], rel=1e-9), name
+    tight = figures(PRESETS["ecommerce"])
+    assert tight["off_policy_profit"] != again["off_policy_profit"]
 
 
 def test_a_model_up_against_itself_earns_nothing_more_and_takes_about_as_long(against_itself):

@@ -1,0 +1,65 @@
+-- The tables of one book's prices. They belong to the owner of the platform and not to who fills them: a worker may
+-- insert into them until they are attached, and from then on only read them.
+
+CREATE OR REPLACE FUNCTION pricing.stage_prices(staged_book_id bigint) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
+DECLARE parent text;
+BEGIN
+    IF NOT EXISTS (SELECT FROM pricing.books WHERE book_id = staged_book_id AND state = 'staged') THEN
+        RAISE EXCEPTION 'book % is not being made', staged_book_id USING ERRCODE = 'object_not_in_prerequisite_state';
+    END IF;
+    FOREACH parent IN ARRAY ARRAY['personal_prices', 'uniform_prices'] LOOP
+        EXECUTE format('CREATE TABLE pricing.%1$I (LIKE pricing.%2$I INCLUDING ALL);'
+            'GRANT SELECT, INSERT ON pricing.%1$I TO pricing_worker', parent || '_' || staged_book_id, parent);
+    END LOOP;
+END $$;
+
+-- Give the written tables their keys, and make them partitions that no reader is pointed to yet.
+CREATE OR REPLACE FUNCTION pricing.attach_prices(staged_book_id bigint) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
+DECLARE
+    parent text;
+    key text;
+BEGIN
+    FOR parent, key IN VALUES ('personal_prices', 'user_id, product_id'), ('uniform_prices', 'product_id') LOOP
+        -- With the check the table is attached without being read again.
+        EXECUTE format('REVOKE INSERT ON pricing.%1$I FROM pricing_worker;'
+            'ALTER TABLE pricing.%1$I ADD PRIMARY KEY (book_id, %3$s), ADD CHECK (book_id = %4$s); ANALYZE pricing.%1$I;'
+            'ALTER TABLE pricing.%2$I ATTACH PARTITION pricing.%1$I FOR VALUES IN (%4$s)',
+            parent || '_' || staged_book_id, parent, key, staged_book_id);
+    END LOOP;
+END $$;
+
+-- Drop the prices of a book that is not live; its row in pricing.books stays as history.
+CREATE OR REPLACE FUNCTION pricing.drop_prices(dropped_book_id bigint) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
+DECLARE parent text;
+BEGIN
+    PERFORM FROM pricing.books WHERE book_id = dropped_book_id FOR UPDATE;  -- so that it does not go live meanwhile
+    IF EXISTS (SELECT FROM pricing.live WHERE book_id = dropped_book_id) THEN
+        RAISE EXCEPTION 'book % is live: its prices stay', dropped_book_id
+            USING ERRCODE = 'object_not_in_prerequisite_state';
+    END IF;
+    FOREACH parent IN ARRAY ARRAY['personal_prices', 'uniform_prices'] LOOP
+        EXECUTE format('DROP TABLE IF EXISTS pricing.%I', parent || '_' || dropped_book_id);
+    END LOOP;
+    DELETE FROM pricing.repriced_personal WHERE book_id = dropped_book_id;  -- they continued it
+    DELETE FROM pricing.repriced_uniform WHERE book_id = dropped_book_id;
+    UPDATE pricing.books SET state = 'dropped' WHERE book_id = dropped_book_id;
+END $$;
+
+-- What the ledger has recorded of a book stays as it was recorded; only its prices can go.
+CREATE OR REPLACE FUNCTION pricing.keep_recorded_book() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog AS $$
+BEGIN
+    IF (pricing.ledger_details(NEW) <> pricing.ledger_details(OLD)
+        OR NEW.state <> OLD.state AND (OLD.state, NEW.state) <> ('published', 'dropped'))
+       AND EXISTS (SELECT FROM pricing.ledger WHERE book_id = OLD.book_id) THEN
+        RAISE EXCEPTION 'book % is in the ledger: what was recorded of it cannot be changed', OLD.book_id
+            USING ERRCODE = 'object_not_in_prerequisite_state';
+    END IF;
+    RETURN NEW;
+END $$;
+
+CREATE OR REPLACE TRIGGER recorded_books_stay BEFORE UPDATE ON pricing.books
+    FOR EACH ROW EXECUTE FUNCTION pricing.keep_recorded_book();

@@ -1,3 +1,0 @@
--- Later prices go with the book they continued.
-DELETE FROM pricing.repriced_personal WHERE book_id = %(book_id)s;
-DELETE FROM pricing.repriced_uniform WHERE book_id = %(book_id)s

@@ -1,0 +1,191 @@
+"""The whole path as a login that owns no table, in a database whose owner is no superuser; and what it cannot do."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pandas as pd
+import psycopg2
+import pytest
+from sqlalchemy.engine import make_url
+
+import tasks.books.publish
+from tasks.books.history import verify_ledger
+from tasks.books.publish import roll_back
+from tasks.data.collect import collect
+from tasks.data.validate import BatchRefusedError, validate
+from tasks.database import NotMigratedError, migrate
+from tasks.quotes.forget import forget
+from tasks.quotes.quote import quote
+from tasks.quotes.reprice import reprice_all
+from tasks.settings import Settings
+from tasks.sources import SourceParameters
+
+Tables = dict[str, pd.DataFrame]
+Execute = Callable[[str, str], list[tuple[Any, ...]]]
+LOGINS = {"owner": "CREATEROLE", "worker": "IN ROLE pricing_worker", "colleague": "IN ROLE pricing_worker"}
+PLATFORM_ROLES = ("owner", "worker", "storefront", "reviewer")
+
+
+@pytest.fixture
+def logins(database_url: str, execute: Execute) -> Iterator[dict[str, str]]:
+    """The URLs of the test's database as its owner, as a worker, and as another worker."""
+    secret = uuid4().hex
+    for role in PLATFORM_ROLES:
+        if not execute(database_url, f"SELECT 1 FROM pg_roles WHERE rolname = 'pricing_{role}'"):
+            execute(database_url, f"CREATE ROLE pricing_{role}")
+    for login, options in LOGINS.items():
+        execute(database_url, f"CREATE ROLE {login}_{secret} LOGIN PASSWORD '{secret}' {options}")
+    execute(database_url, f"GRANT pricing_worker TO owner_{secret}")
+    execute(database_url, f"ALTER DATABASE {make_url(database_url).database} OWNER TO owner_{secret}")
+    url = make_url(database_url).set(password=secret)
+    yield {login: url.set(username=f"{login}_{secret}").render_as_string(hide_password=False) for login in LOGINS}
+    for login in LOGINS:
+        execute(database_url, f"REASSIGN OWNED BY {login}_{secret} TO CURRENT_USER")
+        execute(database_url, f"DROP OWNED BY {login}_{secret}")
+    for login in LOGINS:
+        execute(database_url, f"DROP ROLE {login}_{secret}")
+
+
+@pytest.fixture
+def settings(logins: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """As everywhere in these tests, but that the owner has migrated the database and the rest is done by a worker."""
+    migrate(logins["owner"])
+    monkeypatch.setenv("PRICING_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("PRICING_DATABASE_URL", logins["worker"])
+    return Settings()
+
+
+def test_a_worker_is_told_who_migrates(logins: dict[str, str]) -> None:
+    asked = r"lacks its tables, which worker_\w+ may not make .*: run `pricing verify` once with its owner's"
+    with pytest.raises(NotMigratedError, match=asked):
+        migrate(logins["worker"])
+    assert migrate(logins["owner"])
+    assert migrate(logins["worker"]) == migrate(logins["owner"]) == []
+
+
+def test_other_functions_are_for_the_owner_too(logins: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    import sql
+
+    migrate(logins["owner"])
+    newer = [*sql.functions(), ("zzz", "CREATE FUNCTION pricing.newer() RETURNS integer LANGUAGE sql AS 'SELECT 1'")]
+    monkeypatch.setattr(sql, "functions", lambda: newer)
+    with pytest.raises(NotMigratedError, match="lacks functions "):
+        migrate(logins["worker"])
+    (applied,) = migrate(logins["owner"])
+    monkeypatch.undo()
+    (again,) = migrate(logins["owner"])  # an older release is back
+    assert applied != again
+    assert migrate(logins["worker"]) == []
+
+
+def test_a_worker_takes_in_data_and_clears_away_what_another_left(
+    settings: Settings,
+    shop: Tables,
+    write_tables: Callable[..., Path],
+    tmp_path: Path,
+    logins: dict[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+    query: Callable[[str], list[tuple[Any, ...]]],
+) -> None:
+    def take_in(tables: Tables) -> Any:
+        folder = write_tables(tables, tmp_path / "shop", "parquet")
+        return validate.fn(collect.fn(SourceParameters(kind="files", path=folder, currency="EUR")))
+
+    monkeypatch.setenv("PRICING_DATABASE_URL", logins["colleague"])
+    with pytest.raises(BatchRefusedError):
+        take_in(shop | {"offers": shop["offers"].assign(price=-1.0)})
+    assert query("SELECT count(*) > 0 FROM pg_tables WHERE schemaname = 'incoming'") == [(True,)]
+    monkeypatch.setenv("PRICING_DATABASE_URL", logins["worker"])
+    assert take_in(shop).row_counts["offers"] == 40
+    assert query("SELECT tablename FROM pg_tables WHERE schemaname = 'incoming'") == []
+    assert query("SELECT reltuples FROM pg_class WHERE oid = 'data.offers'::regclass") == [(40.0,)]  # it was analysed
+
+
+def test_a_worker_prices_publishes_goes_back_reprices_drops_and_forgets(
+    book_shop: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert str(make_url(book_shop.url).username).startswith("worker_")
+    first, _, _ = book_shop.published()
+    second, _, _ = book_shop.published(book_shop.policy.model_copy(update={"satisfaction_weight": 0.1}))
+    assert quote("u001", "p01").book_id == second.book.book_id
+    assert roll_back.fn(None).book_id == first.book.book_id
+    book_shop.run("SELECT pricing.record_event('u001', 'view', 'p01')")
+    assert reprice_all(book_shop.url, 100, demands=lambda version: book_shop.demand).prices > 0
+    monkeypatch.setattr(tasks.books.publish, "BOOKS_KEPT", 0)
+    third, _, _ = book_shop.published(book_shop.policy.model_copy(update={"satisfaction_weight": 0.2}))
+    states = book_shop.rows("SELECT state FROM pricing.books ORDER BY book_id")["state"].tolist()
+    assert states == ["published", "dropped", "published"]
+    assert forget("u001").rows["pricing.personal_prices"] > 0
+    assert verify_ledger().live_book_id == third.book.book_id
+
+
+TAMPERINGS = [
+    "UPDATE pricing.ledger SET actor = 'somebody'",
+    "DELETE FROM pricing.ledger",
+    "TRUNCATE pricing.ledger",
+    "INSERT INTO pricing.ledger SELECT 9, now(), 'me', 'publish', 1, '{}', '', ''",
+    "ALTER TABLE pricing.ledger DISABLE TRIGGER ledger_is_append_only",
+    "ALTER TABLE pricing.books DISABLE TRIGGER ALL",
+    "DROP TRIGGER recorded_books_stay ON pricing.books",
+    "ALTER TABLE pricing.ledger OWNER TO CURRENT_USER",
+    "SET session_replication_role = replica",
+    "UPDATE pricing.live SET previous_book_id = NULL",
+    "DELETE FROM pricing.live",
+    "INSERT INTO pricing.approvals VALUES (DEFAULT, 1, 1, 'content', 'boss', now())",
+    "INSERT INTO pricing.trainings VALUES ('another', 1, 'boss', now())",
+    "SELECT pricing.approve(1)",
+    "UPDATE pricing.personal_prices SET price = upper",
+    "UPDATE pricing.personal_prices_1 SET price = upper",
+    "DELETE FROM pricing.personal_prices",
+    "DELETE FROM pricing.uniform_prices_1",
+    "TRUNCATE pricing.personal_prices_1",
+    "INSERT INTO pricing.personal_prices SELECT 1, 'new', product_id, price, lower, upper, 0.5, -1, '{}', false"
+    " FROM pricing.uniform_prices_1",
+    "INSERT INTO pricing.uniform_prices_1 SELECT * FROM pricing.uniform_prices_1",
+    "ALTER TABLE pricing.personal_prices DETACH PARTITION pricing.personal_prices_1",
+    "DROP TABLE pricing.personal_prices_1",
+    "ALTER TABLE pricing.personal_prices_1 ADD COLUMN more text",
+    "CREATE TABLE pricing.personal_prices_9 (LIKE pricing.personal_prices)",
+    "CREATE FUNCTION pricing.quote(a integer) RETURNS int LANGUAGE sql AS 'SELECT 1'",
+    "CREATE OR REPLACE FUNCTION pricing.book_content_hash(hashed_book_id bigint) RETURNS text"
+    " LANGUAGE sql AS $$ SELECT '' $$",
+    "DELETE FROM pricing.books",
+    "GRANT UPDATE ON pricing.ledger TO CURRENT_USER; UPDATE pricing.ledger SET actor = 'somebody'",
+    "UPDATE public.pricing_migrations SET name = 'x'",
+]
+AGAINST_WHAT_IS_RECORDED = [
+    "UPDATE pricing.books SET content_hash = 'x'",
+    "UPDATE pricing.books SET certificate = '{}'",
+    "UPDATE pricing.books SET policy = '{}'",
+    "UPDATE pricing.books SET approver = 'boss'",
+    "UPDATE pricing.books SET state = 'staged'",
+    "SELECT pricing.drop_prices(1)",
+    "SELECT pricing.stage_prices(1)",
+    "SELECT pricing.stage_prices(9)",
+]
+
+
+def test_a_worker_changes_nothing_that_is_published_or_recorded(book_shop: Any) -> None:
+    book_shop.published()
+    refusals = [(tampering, psycopg2.errors.InsufficientPrivilege) for tampering in TAMPERINGS]
+    refusals += [(tampering, psycopg2.errors.ObjectNotInPrerequisiteState) for tampering in AGAINST_WHAT_IS_RECORDED]
+    proof, quotes = verify_ledger(), book_shop.quotes()
+    for tampering, refusal in refusals:
+        try:
+            book_shop.run(tampering)
+            pytest.fail(f"a worker may {tampering}")
+        except refusal:
+            pass
+    assert verify_ledger() == proof
+    pd.testing.assert_series_equal(book_shop.quotes(), quotes)
+
+
+def test_a_staged_book_takes_rows_until_it_is_attached_and_none_after(book_shop: Any) -> None:
+    priced, _ = book_shop.priced()
+    table = f"pricing.personal_prices_{priced.book.book_id}"
+    with pytest.raises(psycopg2.errors.InsufficientPrivilege):
+        book_shop.run(f"INSERT INTO {table} SELECT * FROM {table}")
+    with pytest.raises(psycopg2.errors.InsufficientPrivilege):
+        book_shop.run(f"UPDATE {table} SET price = upper")
