@@ -6,6 +6,7 @@ import logging
 import shutil
 from dataclasses import dataclass, replace
 from importlib.resources import files
+from pathlib import Path
 from time import perf_counter
 from typing import Literal
 
@@ -71,9 +72,8 @@ class Recipe(BaseModel):
     def inputs_hash(self, snapshot: Snapshot) -> str:
         """Equal where training would give an equal model: same data, same recipe, same model code."""
         digest = hashlib.sha256(f"{snapshot.snapshot_id}{self.model_dump_json()}".encode())
-        for source in sorted(files("models").iterdir(), key=lambda path: path.name):
-            if source.name.endswith(".py"):
-                digest.update(source.read_bytes())
+        for source in sorted(Path(str(files("models"))).rglob("*.py")):
+            digest.update(source.read_bytes())
         return digest.hexdigest()[:32]
 
 

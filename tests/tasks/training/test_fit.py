@@ -21,6 +21,7 @@ from tasks.database import database_url, transaction
 from tasks.registry.model_store import load_demand, save_demand
 from tasks.training import content as content_module
 from tasks.training import extract as extract_module
+from tasks.training import fit as fit_module
 from tasks.training.content import read_content
 from tasks.training.encoders import embed_texts
 from tasks.training.extract import FeatureSet
@@ -83,6 +84,17 @@ def test_a_recipe_may_leave_texts_unread(features):
 def test_another_encoder_makes_another_model():
     snapshot = Snapshot("a" * 64, "shop", "EUR", {}, datetime(2026, 4, 1, tzinfo=UTC))
     hashes = {Recipe(text_encoder=name).inputs_hash(snapshot) for name in (None, "none", "numbers")}
+    assert len(hashes) == 3
+
+
+def test_other_code_of_a_model_makes_another_model(tmp_path, monkeypatch):
+    monkeypatch.setattr(fit_module, "files", lambda package: tmp_path / package)
+    network = tmp_path / "models" / "demand" / "network.py"
+    network.parent.mkdir(parents=True)
+    snapshot, hashes = Snapshot("a" * 64, "shop", "EUR", {}, datetime(2026, 4, 1, tzinfo=UTC)), set()
+    for code in ("", "width = 8", "width = 9"):
+        network.write_text(code)
+        hashes.add(Recipe().inputs_hash(snapshot))
     assert len(hashes) == 3
 
 
