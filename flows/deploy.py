@@ -7,10 +7,13 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from tasks.books.book_report import report_book
 from tasks.books.certify import certify
+from tasks.books.choose import choose_candidates
 from tasks.books.price import price
 from tasks.books.publish import LiveBook, already_live, publish, repair_champion
 from tasks.books.review import await_approval, submit_for_review
+from tasks.books.score import score_candidates
 from tasks.registry.promote import promote
+from tasks.runners import Runner, for_each_block
 
 
 class DeployParameters(BaseModel):
@@ -34,6 +37,13 @@ class DeployParameters(BaseModel):
         24, gt=0, le=168, title="Hours for the review", description="After them the prices are discarded."
     )
 
+    runner: Runner = Field(
+        "local",
+        title="Runner",
+        description="Where users are scored: local, in this process; distributed, by the workers of a"
+        " Dask cluster (PRICING_DASK_SCHEDULER), else by a process for each core. The prices are the same.",
+    )
+
     @model_validator(mode="after")
     def _two_persons_review(self) -> Self:
         if self.two_person and self.approval != "review":
@@ -43,12 +53,13 @@ class DeployParameters(BaseModel):
 
 @flow(name="deploy")
 def deploy(parameters: DeployParameters) -> LiveBook:
-    """Promote, price, certify, report, await approval if asked for, and publish; equal inputs publish nothing new."""
+    """Promote, choose, score, price, certify, report, await approval if asked for, and publish."""
     repair_champion()
     promotion = promote(parameters.version, parameters.policy)
     if live := already_live(promotion):
         return live
-    priced = price(promotion)
+    blocks = for_each_block(parameters.runner, score_candidates, choose_candidates(promotion), promotion)
+    priced = price(promotion, blocks)
     certificate = certify(priced, promotion)
     report_book(priced, promotion, certificate)
     if parameters.approval == "review":

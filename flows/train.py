@@ -8,9 +8,10 @@ from tasks.data.collect import collect
 from tasks.data.validate import validate
 from tasks.registry.register import find_registered, register
 from tasks.registry.versions import RegisteredDemand
+from tasks.runners import Runner, for_each_block
 from tasks.sources import SourceParameters
 from tasks.training.evaluate import evaluate
-from tasks.training.extract import extract
+from tasks.training.extract import cut_offers, extract, extract_block
 from tasks.training.fit import Recipe, fit
 
 
@@ -26,6 +27,12 @@ class TrainParameters(BaseModel):
         description="A preset's name or the path of a TOML file, registered with the model.",
     )
     recipe: Recipe = Field(Recipe(), title="Recipe", description="How the demand model is made.")
+    runner: Runner = Field(
+        "local",
+        title="Runner",
+        description="Where features are extracted: local, in this process; distributed, by the workers of a Dask"
+        " cluster (PRICING_DASK_SCHEDULER), else by a process for each core. The features are the same.",
+    )
 
 
 @flow(name="train")
@@ -35,7 +42,8 @@ def train(parameters: TrainParameters) -> RegisteredDemand:
     snapshot = validate(collect(parameters.source))
     if known := find_registered(snapshot, parameters.recipe):
         return known
-    features = extract(snapshot)
+    blocks = for_each_block(parameters.runner, extract_block, cut_offers(snapshot), snapshot)
+    features = extract(snapshot, blocks)
     trained = fit(features, parameters.recipe)
     evaluation = evaluate(trained, snapshot, parameters.policy)
     return register(trained, evaluation, snapshot, parameters.recipe, parameters.policy)

@@ -42,6 +42,11 @@ class Settings(BaseSettings):
         default=None,
         description="The SQLAlchemy URL to collect from, for the source `database` (PRICING_SOURCE_URL).",
     )
+    dask_scheduler: str | None = Field(
+        default=None,
+        pattern=r"^(tcp|tls|ws|wss)://[^\s/]+$",
+        description="The Dask scheduler of the runner `distributed` (PRICING_DASK_SCHEDULER).",
+    )
     mlflow_tracking_uri: str | None = Field(default=None, validation_alias="MLFLOW_TRACKING_URI", repr=False)
     prefect_api_url: str | None = Field(default=None, validation_alias="PREFECT_API_URL", repr=False)
     prefect_port: int = Field(default=4200, ge=1, le=65535, description="`pricing up` (PRICING_PREFECT_PORT).")

@@ -11,8 +11,8 @@ from packaging.version import Version
 ROOT = Path(__file__).parent.parent
 PURE = {"torch", "transformers", "accelerate", "peft", "safetensors", "numpy", "scipy", "pandas", "sklearn", "pydantic"}
 INPUT_OUTPUT = {
-    "prefect", "mlflow", "sqlalchemy", "psycopg2", "pyarrow", "pydantic_settings", "great_expectations", "matplotlib",
-    "requests", "PIL", "efficientnet_lite_pytorch",
+    "prefect", "prefect_dask", "mlflow", "sqlalchemy", "psycopg2", "pyarrow", "pydantic_settings", "great_expectations",
+    "matplotlib", "requests", "PIL", "efficientnet_lite_pytorch",
 }  # fmt: skip
 MAY_IMPORT = {
     "models": PURE | {"models"},

@@ -1,11 +1,10 @@
 """Candidates: the decisions a price book is made of, with their demand curves and live prices."""
 
-import logging
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import pandas as pd
+import pyarrow as pa
 from psycopg2.extensions import connection as Connection
 
 import sql
@@ -13,11 +12,10 @@ from models.demand.demand_curve import DemandCurve
 from models.demand.fitted import FittedDemand
 from models.features.content import Encoders
 from models.features.decisions import Decisions
+from tasks.copying import copy_frame
 from tasks.data.snapshots import Snapshot
-from tasks.database import read_rows
+from tasks.database import read_arrow, read_rows
 from tasks.training.features import live_prices, read_decisions
-
-log = logging.getLogger("pricing.candidates")
 
 ACTIVE_DAYS = 28  # a user with an event in these last days gets personal prices
 PRODUCTS_PER_USER = 20
@@ -42,20 +40,49 @@ def population(reading: Connection, snapshot: Snapshot, demand: FittedDemand) ->
     """Every product for nobody in particular: what uniform prices are set from."""
     decisions = _decide(reading, snapshot, demand.encoders, "decide_products")
     terms = decisions.frame[TERMS].assign(consent=True)  # nobody is asked, and nobody's data is read
-    live = live_prices(reading, snapshot.dataset, decisions)
+    live = live_prices(reading, snapshot.dataset, decisions.frame["decision_id"])
     return Candidates(terms, demand.curve(decisions, personal=False), live.assign(price=live["uniform_price"]))
 
 
-def personal_candidates(reading: Connection, snapshot: Snapshot, demand: FittedDemand) -> Iterator[Candidates]:
-    """The top products of every active user who consents, a block of users at a time; at least one block, if empty."""
-    users = _choose(reading, snapshot)
-    for first_user in range(0, max(users, 1), USERS_PER_BLOCK):
-        block = {"first_user": first_user, "users": USERS_PER_BLOCK}
-        decisions = _decide(reading, snapshot, demand.encoders, "decide_candidates", **block)
-        yield Candidates(
-            decisions.frame[TERMS], demand.curve(decisions), live_prices(reading, snapshot.dataset, decisions)
-        )
-        log.info("demand of %s of %s users", f"{min(first_user + USERS_PER_BLOCK, users):,}", f"{users:,}")
+def choose_pairs(reading: Connection, snapshot: Snapshot) -> int:
+    """Choose the top products of every active user who consents; returns the number of users.
+
+    The pairs are in the temporary table `candidate`, of which `candidates_of` reads.
+    """
+    parameters: dict[str, object] = {
+        "dataset": snapshot.dataset,
+        "active_since": snapshot.as_of - timedelta(days=ACTIVE_DAYS),
+        "products_per_user": PRODUCTS_PER_USER,
+    }
+    with reading.cursor() as cursor:
+        cursor.execute(sql.query("candidates"), parameters)
+        cursor.execute("CREATE INDEX ON candidate (user_number)")
+    (chosen,) = read_rows(reading, "SELECT coalesce(max(user_number) + 1, 0) AS users FROM candidate")
+    return int(chosen["users"])
+
+
+def candidates_of(reading: Connection, block: int) -> pa.Table:
+    """The (user_id, product_id) of one block of users, in their order."""
+    users = {"first_user": block * USERS_PER_BLOCK, "users": USERS_PER_BLOCK}
+    return read_arrow(reading, sql.query("candidates_of_block"), users)
+
+
+def decide_pairs(reading: Connection, snapshot: Snapshot, encoders: Encoders, pairs: pd.DataFrame) -> Decisions:
+    """The decisions about these pairs of (user_id, product_id), with features as of the book's moment."""
+    with reading.cursor() as cursor:
+        cursor.execute("CREATE TEMPORARY TABLE candidate (user_id text, product_id text) ON COMMIT DROP")
+    copy_frame(reading, ["candidate"], pairs)
+    return _decide(reading, snapshot, encoders, "decide_candidates")
+
+
+def live_prices_of_pairs(reading: Connection, snapshot: Snapshot, pairs: pd.DataFrame) -> pd.DataFrame:
+    """What pairs of (decision_id, user_id, product_id) are quoted now, as `live_prices` tells it."""
+    with reading.cursor() as cursor:
+        cursor.execute("DROP TABLE IF EXISTS decision")
+        cursor.execute(sql.query("decisions_empty"))
+    asked = pairs[["decision_id", "user_id", "product_id"]].assign(decided_at=decided_at(snapshot))
+    copy_frame(reading, ["decision"], asked)
+    return live_prices(reading, snapshot.dataset, asked["decision_id"])
 
 
 def pair(reading: Connection, snapshot: Snapshot, encoders: Encoders, user_id: str, product_id: str) -> Decisions:
@@ -87,19 +114,6 @@ def groups_of_users(reading: Connection, dataset: str, group: str, users: pd.Ser
     parameters = {"dataset": dataset, "group": group, "users": users.unique().tolist()}
     rows = read_rows(reading, sql.query("groups_of_users"), parameters)
     return users.map({row["user_id"]: row["user_group"] for row in rows}).reset_index(drop=True)
-
-
-def _choose(reading: Connection, snapshot: Snapshot) -> int:
-    """Fill the temporary table `candidate`; returns the number of users in it."""
-    parameters: dict[str, object] = {
-        "dataset": snapshot.dataset,
-        "active_since": snapshot.as_of - timedelta(days=ACTIVE_DAYS),
-        "products_per_user": PRODUCTS_PER_USER,
-    }
-    with reading.cursor() as cursor:
-        cursor.execute(sql.query("candidates"), parameters)
-    (chosen,) = read_rows(reading, "SELECT coalesce(max(user_number) + 1, 0) AS users FROM candidate")
-    return int(chosen["users"])
 
 
 def _decide(reading: Connection, snapshot: Snapshot, encoders: Encoders, query: str, **parameters: object) -> Decisions:

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import shutil
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -13,7 +14,6 @@ import pandas as pd
 from prefect import task
 from psycopg2.extensions import connection as Connection
 
-import sql
 from models.errors import PricingError
 from models.pricing.book_request import BookRequest
 from models.pricing.certificate import Certificate
@@ -22,18 +22,22 @@ from models.pricing.frontier import BookSample
 from models.pricing.policy import PricingPolicy
 from models.pricing.price_book import SettledBook, settle_book
 from models.pricing.shadow_prices import BookTerms
+from tasks.books.blocks import Block
 from tasks.books.book import StagedBook, complete_book, stage_book, write_prices
 from tasks.books.candidates import (
+    TERMS,
     Candidates,
     decided_at,
     exploration_period,
     groups_of_users,
-    personal_candidates,
+    live_prices_of_pairs,
     population,
     remaining_stock,
 )
 from tasks.books.price_stream import PriceStream, as_rows
-from tasks.database import database_url, read_rows, transaction
+from tasks.books.score import ScoredPairs
+from tasks.data.snapshots import require_unchanged
+from tasks.database import database_url, transaction
 from tasks.registry.promote import Promotion
 from tasks.settings import Settings
 
@@ -67,31 +71,32 @@ class PricedBook:
 
 
 @task
-def price(promotion: Promotion) -> PricedBook:
-    """Price the current snapshot under a promoted model and its policy, from features to staged rows block by block.
+def price(promotion: Promotion, blocks: list[Block]) -> PricedBook:
+    """Price scored blocks of pairs under a promoted model's policy, from demand to staged rows block by block.
 
     Only where limits tie the rows together are all of them held at once, as arrays of numbers; their prices are
-    written out by blocks there too.
+    written out by blocks there too. The blocks' files are removed when the book is staged.
 
     Raises:
         NothingToPriceError: not one product has an admissible price.
+        DataChangedError: the dataset is not the promotion's snapshot any more.
     """
     started = perf_counter()
     url = database_url(Settings())
     with transaction(url) as reading, transaction(url) as writing:
         reading.set_session(isolation_level="REPEATABLE READ")  # every step counts from one and the same live book
-        live = read_rows(reading, sql.query("live_book"))
-        demand = promotion.demand()
-        products = population(reading, promotion.snapshot, demand)
-        books = _settled(promotion, _requests(reading, promotion, products, demand))
+        require_unchanged(reading, promotion.snapshot)
+        products = population(reading, promotion.snapshot, promotion.demand())
+        books = _settled(promotion, _requests(reading, promotion, products, blocks))
         first = next(books)
         uniform = _uniform_prices(promotion, products, first.terms)
-        terms = {"terms": json.dumps(asdict(first.terms)), "priced_against": live[0]["book_id"] if live else None}
+        terms = {"terms": json.dumps(asdict(first.terms)), "priced_against": blocks[0].live_book}
         staged = stage_book(writing, promotion.book_description() | terms)
         stream = PriceStream(chain([first], books), seed=staged.book_id)
         personal_rows = write_prices(writing, staged, "personal_prices", stream.rows(staged))
         uniform_rows = write_prices(writing, staged, "uniform_prices", [as_rows(uniform, UNIFORM_COLUMNS, staged)])
         complete_book(writing, staged)
+    shutil.rmtree(blocks[0].folder, ignore_errors=True)
     log.info(
         "book %d: %s personal and %s uniform prices in %.1f s",
         staged.book_id, f"{personal_rows:,}", f"{uniform_rows:,}", perf_counter() - started,
@@ -107,24 +112,27 @@ def uniform_policy(policy: PricingPolicy) -> PricingPolicy:
     return policy.model_copy(update={"guardrails": policy.guardrails.model_copy(update={"above_uniform": True})})
 
 
-def _requests(reading: Connection, promotion: Promotion, products: Candidates, demand: Any) -> Iterator[BookRequest]:
+def _requests(
+    reading: Connection, promotion: Promotion, products: Candidates, blocks: list[Block]
+) -> Iterator[BookRequest]:
     snapshot, group = promotion.snapshot, promotion.policy.fairness.group
     remaining = remaining_stock(reading, snapshot.dataset, decided_at(snapshot))
     numbers = pd.Index(products.terms["product_id"])
-    for candidates in personal_candidates(reading, snapshot, demand):
-        product_rows = numbers.get_indexer(pd.Index(candidates.terms["product_id"]))
+    for scored in map(ScoredPairs.read, blocks):
+        live = live_prices_of_pairs(reading, snapshot, scored.terms)
+        product_rows = numbers.get_indexer(pd.Index(scored.terms["product_id"]))
         yield BookRequest(
-            decisions=candidates.terms,
-            curve=candidates.curve,
+            decisions=scored.terms[TERMS],
+            curve=scored.curve,
             uniform_curve=products.curve.take(product_rows),  # the very curve that sets the product's uniform price
             policy=promotion.policy,
             currency=snapshot.currency,
-            live_price=candidates.live["price"],
-            live_uniform_price=candidates.live["uniform_price"],
-            live_propensity=candidates.live["propensity"],
+            live_price=live["price"],
+            live_uniform_price=live["uniform_price"],
+            live_propensity=live["propensity"],
             exploration_period=exploration_period(snapshot),
             remaining=remaining,
-            group=groups_of_users(reading, snapshot.dataset, group, candidates.terms["user_id"]),
+            group=groups_of_users(reading, snapshot.dataset, group, scored.terms["user_id"]),
         )
 
 

@@ -19,6 +19,10 @@ class SnapshotNotFoundError(PricingError):
     """A dataset has no snapshot: nothing of it has been collected and validated."""
 
 
+class DataChangedError(PricingError):
+    """A dataset is not any more what a run began with."""
+
+
 @dataclass(frozen=True)
 class Snapshot:
     """A dataset's content.
@@ -81,6 +85,18 @@ def latest_snapshot(url: str, dataset: str) -> Snapshot:
         snapshot_id, currency, row_counts, as_of, validation = found
         quarantined = quarantined_counts(connection, dataset)
     return Snapshot(snapshot_id, dataset, currency, row_counts, as_of.astimezone(UTC), quarantined, validation)
+
+
+def require_unchanged(connection: Connection, snapshot: Snapshot) -> None:
+    """Raise DataChangedError where a newer load has been merged into a snapshot's dataset, as a transaction sees it."""
+    with connection.cursor() as cursor:
+        cursor.execute(sql.query("snapshot_latest"), {"dataset": snapshot.dataset})
+        latest = cursor.fetchone()
+    if latest is not None and latest[0] != snapshot.snapshot_id:
+        raise DataChangedError(
+            f"{snapshot.dataset} is now snapshot {latest[0][:12]}, and this run began with "
+            f"{snapshot.snapshot_id[:12]}: newer data were merged meanwhile; start it again"
+        )
 
 
 def quarantined_counts(connection: Connection, dataset: str) -> dict[str, int]:

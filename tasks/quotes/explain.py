@@ -90,7 +90,7 @@ class _Repriced:
         demand = version_of(str(book["model_version"])).demand()
         decision = pair(connection, snapshot, demand.encoders, user_id, product_id)
         # Book 0 never was: where none was live, nothing counts from what is live now.
-        live = live_prices(connection, snapshot.dataset, decision, book["book_before"] or 0)
+        live = live_prices(connection, snapshot.dataset, decision.frame["decision_id"], book["book_before"] or 0)
         remaining = remaining_stock(connection, snapshot.dataset, decided_at(snapshot))
         under = PricedUnder(
             demand,

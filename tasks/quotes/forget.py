@@ -34,6 +34,6 @@ def forget(user_id: str) -> Forgotten:
     rows = {row["place"]: row["row_count"] for row in found if row["row_count"]}
     if not rows:
         raise UnknownUserError(f"user {user_id!r} is in no table: nothing was removed")
-    if (features := settings.home / "features").exists():
-        shutil.rmtree(features)  # made again from the tables when they are next asked for
+    for cached in ("features", "candidates"):  # made again from the tables when they are next asked for
+        shutil.rmtree(settings.home / cached, ignore_errors=True)
     return Forgotten(rows)

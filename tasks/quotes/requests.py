@@ -105,7 +105,7 @@ def price_requests(connection: Connection, requests: pd.DataFrame, origin: str, 
 
 
 def _priced(connection: Connection, decisions: Decisions, terms: Terms) -> pd.DataFrame:
-    live = live_prices(connection, terms.dataset, decisions)
+    live = live_prices(connection, terms.dataset, decisions.frame["decision_id"])
     request = BookRequest(
         decisions=decisions.frame,
         curve=terms.demand.curve(decisions),

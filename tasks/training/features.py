@@ -1,10 +1,13 @@
 """Point-in-time features: what Postgres knew of each decision's user, product and market before it was made."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from typing import NamedTuple, Self
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 from psycopg2.extensions import connection as Connection
 
 import sql
@@ -21,6 +24,26 @@ ATTRIBUTES: dict[str, Callable[[str], str]] = {
 }
 
 
+class Extract(NamedTuple):
+    """Features and histories as the database gives them; whole users may be joined in the order of their ids."""
+
+    features: pa.Table
+    histories: pa.Table
+
+    @classmethod
+    def joined(cls, parts: Iterable[Self]) -> Self:
+        """The extract of all users of these extracts, each of other users."""
+        return cls(*map(pa.concat_tables, zip(*parts, strict=True)))
+
+    def decisions(self) -> Decisions:
+        """The decisions that a model reads: histories located, attributes in columns."""
+        events = self.histories.to_pandas()
+        frame = _locate_histories(self.features.to_pandas(), events["user_id"])
+        for column, rename in ATTRIBUTES.items():
+            frame = pd.concat([frame.drop(columns=column), _expand(frame[column], rename)], axis=1)
+        return Decisions(frame, events[list(EVENT_COLUMNS)])
+
+
 def read_decisions(
     connection: Connection, dataset: str, encoders: Encoders = NO_ENCODERS, recorded: bool = False
 ) -> Decisions:
@@ -31,24 +54,27 @@ def read_decisions(
     collection has brought into the dataset yet. Rows whose product is unknown are left out. What the products' texts
     and images say comes along for the `encoders` of the model that is to read it.
     """
+    decisions = read_extract(connection, dataset, recorded).decisions()
+    content = read_content(connection, dataset, decisions.frame["product_id"].unique(), encoders)
+    return replace(decisions, content=content)
+
+
+def read_extract(connection: Connection, dataset: str, recorded: bool = False) -> Extract:
+    """The same without what texts and images say, as the database has it."""
     parameters: dict[str, object] = {"dataset": dataset, "recorded": recorded}
-    frame = read_arrow(connection, sql.query("features"), parameters).to_pandas()
-    events = read_arrow(connection, sql.query("histories"), parameters).to_pandas()
-    frame = _locate_histories(frame, events["user_id"])
-    for column, rename in ATTRIBUTES.items():
-        frame = pd.concat([frame.drop(columns=column), _expand(frame[column], rename)], axis=1)
-    content = read_content(connection, dataset, frame["product_id"].unique(), encoders)
-    return Decisions(frame, events[list(EVENT_COLUMNS)], content)
+    return Extract(*(read_arrow(connection, sql.query(name), parameters) for name in ("features", "histories")))
 
 
-def live_prices(connection: Connection, dataset: str, decisions: Decisions, book_id: int | None = None) -> pd.DataFrame:
-    """What each decision's user is quoted for its product by the live book, or by `book_id` (rows, 3).
+def live_prices(
+    connection: Connection, dataset: str, decision_ids: pd.Series, book_id: int | None = None
+) -> pd.DataFrame:
+    """What the users of the temporary table `decision` are quoted by the live book, or by `book_id` (decision_ids, 3).
 
     The columns are price, uniform_price and propensity (of a price drawn in the decision's own period), NaN
     where there is none.
     """
     live = read_frame(connection, sql.query("live_prices_of_decisions"), {"dataset": dataset, "book_id": book_id})
-    return live.set_index("decision_id").astype("float64").reindex(decisions.frame["decision_id"])
+    return live.set_index("decision_id").astype("float64").reindex(decision_ids)
 
 
 def _locate_histories(frame: pd.DataFrame, event_users: pd.Series) -> pd.DataFrame:

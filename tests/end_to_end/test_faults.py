@@ -37,11 +37,14 @@ from models.demand.demand_curve import DemandCurve
 from models.features.content import NO_ENCODERS
 from models.features.decisions import Decisions
 from models.pricing.policy import Guardrails, PricingPolicy
+from tasks.books.blocks import Block
 from tasks.books.certify import certify
+from tasks.books.choose import choose_candidates
 from tasks.books.history import verify_ledger
 from tasks.books.price import NothingToPriceError, price
 from tasks.books.price_stream import PriceStream
 from tasks.books.publish import LiveBook, PublicationError, already_live, publish, roll_back
+from tasks.books.score import score_candidates
 from tasks.copying import copy_frame
 from tasks.data.conformity import conform
 from tasks.data.contract import TABLES
@@ -66,6 +69,10 @@ Tables = dict[str, pd.DataFrame]
 CHAMPION_VERSION = tasks.books.publish._champion_version
 STEP = 0.3
 POLICY = PricingPolicy(guardrails=Guardrails(minimum_margin=0.05, maximum_markup=0.0, maximum_step=STEP))
+
+
+def scored(promotion: Promotion) -> list[Block]:
+    return [score_candidates.fn(block, promotion) for block in choose_candidates.fn(promotion)]
 
 
 class SteadyDemand:
@@ -230,7 +237,7 @@ class Shop:
         promotion = self.promotion(weight, model)
         if (live := already_live(promotion)) is not None:
             return live
-        priced = price.fn(promotion)
+        priced = price.fn(promotion, scored(promotion))
         return publish.fn(priced, certify.fn(priced, promotion))
 
     def live(self) -> int:
@@ -589,7 +596,7 @@ def small_disk(folder: Path) -> Iterator[Path]:
 def test_the_refusals_say_what_to_do(module_shop: Shop) -> None:
     shop = module_shop
     promotion = shop.promotion(next(WEIGHTS))
-    priced = price.fn(promotion)
+    priced = price.fn(promotion, scored(promotion))
     certificate = certify.fn(priced, promotion)
     shop.deploy(next(WEIGHTS))
     with pytest.raises(PublicationError, match=r"was priced when book \d+ was live, and book \d+ is live now: deploy"):

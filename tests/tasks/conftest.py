@@ -17,9 +17,12 @@ from models.demand.demand_curve import DemandCurve
 from models.features.content import NO_ENCODERS
 from models.features.decisions import Decisions
 from models.pricing.policy import Exploration, Guardrails, PricingPolicy
+from tasks.books.blocks import Block
 from tasks.books.certify import Certificate, certify
+from tasks.books.choose import choose_candidates
 from tasks.books.price import PricedBook, price
 from tasks.books.publish import publish
+from tasks.books.score import score_candidates
 from tasks.copying import copy_frame
 from tasks.data.conformity import conform
 from tasks.data.contract import TABLES
@@ -135,6 +138,11 @@ class Registered(RegisteredDemand):
         return DevotedDemand()
 
 
+def scored(promotion: Promotion) -> list[Block]:
+    """The blocks that the deploy flow prices."""
+    return [score_candidates.fn(block, promotion) for block in choose_candidates.fn(promotion)]
+
+
 @dataclass(frozen=True)
 class BookShop:
     """A shop in the database, and the stations from its tables to live prices."""
@@ -148,7 +156,7 @@ class BookShop:
         with transaction(self.url) as connection:
             snapshot = take_snapshot(connection, "shop", "EUR", {}, datetime(2026, 1, 1, tzinfo=UTC))
         promotion = Promotion(Registered(1, "run", "shop"), snapshot, policy, cold_start=False, gates=())
-        return price.fn(promotion), promotion
+        return price.fn(promotion, scored(promotion)), promotion
 
     def published(self, policy: PricingPolicy = POLICY) -> tuple[PricedBook, Promotion, Certificate]:
         priced, promotion = self.priced(policy)

@@ -7,12 +7,18 @@ import numpy as np
 import pandas as pd
 import pytest
 
+import tasks.books.candidates
+import tasks.books.choose
 from models.pricing.explanation import BEHAVIOUR
 from models.pricing.policy import Exploration, PricingPolicy
 from tasks.books.book_plots import book_plots
 from tasks.books.book_report import CAPTIONS, book_page
 from tasks.books.certify import UncertifiedBookError, certify
+from tasks.books.choose import choose_candidates
+from tasks.books.price import price
+from tasks.books.publish import PublicationError, publish
 from tasks.books.review_page import price_changes, review_page
+from tasks.books.score import score_candidates
 from tasks.data.snapshots import take_snapshot
 from tasks.database import transaction
 from tasks.quotes.explain import Explanation, explain_quote
@@ -243,3 +249,26 @@ def test_the_reviewer_s_page_says_what_changes_for_whom(shop: Any) -> None:
     page = review_page(priced, promotion, certificate, changes)
     assert f"Book {priced.book.book_id}: " in page and "none broken" in page and "no breach" in page
     assert "| all, against what is quoted now | " in page and "| c1 | " in page
+
+
+def test_a_run_that_failed_scores_only_the_blocks_it_lacks(shop: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tasks.books.candidates, "USERS_PER_BLOCK", 40)
+    monkeypatch.setattr(tasks.books.choose, "USERS_PER_BLOCK", 40)
+    _, promotion = shop.priced()
+    first, *others = choose_candidates.fn(promotion)
+    score_candidates.fn(first, promotion)
+    kept = first.demand.stat().st_mtime_ns
+    blocks = [score_candidates.fn(block, promotion) for block in choose_candidates.fn(promotion)]
+    assert len(others) == 3
+    assert first.demand.stat().st_mtime_ns == kept
+    assert price.fn(promotion, blocks).personal_rows == 135 * 12
+    assert not first.folder.exists()
+
+
+def test_a_book_counts_from_what_was_live_when_its_pairs_were_chosen(shop: Any) -> None:
+    _, promotion = shop.priced()
+    blocks = [score_candidates.fn(block, promotion) for block in choose_candidates.fn(promotion)]
+    shop.published(shop.policy.model_copy(update={"satisfaction_weight": 0.2}))
+    priced = price.fn(promotion, blocks)
+    with pytest.raises(PublicationError):
+        publish.fn(priced, certify.fn(priced, promotion))

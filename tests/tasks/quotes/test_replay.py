@@ -15,8 +15,10 @@ from models.features.decisions import Decisions
 from models.pricing.policy import Exploration, Guardrails, Portfolio, PricingPolicy
 from tasks.books.book import StagedBook, discard_book
 from tasks.books.certify import certify
+from tasks.books.choose import choose_candidates
 from tasks.books.price import price
 from tasks.books.publish import publish
+from tasks.books.score import score_candidates
 from tasks.copying import copy_frame
 from tasks.data.conformity import conform
 from tasks.data.contract import TABLES
@@ -86,7 +88,7 @@ def put_live(url: str, policy: PricingPolicy) -> StagedBook:
     promotion = Promotion(
         Registered(1, "run", "shop"), latest_snapshot(url, "shop"), policy, cold_start=False, gates=()
     )
-    priced = price.fn(promotion)
+    priced = price.fn(promotion, [score_candidates.fn(block, promotion) for block in choose_candidates.fn(promotion)])
     publish.fn(priced, certify.fn(priced, promotion))
     return priced.book
 

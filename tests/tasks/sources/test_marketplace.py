@@ -52,7 +52,7 @@ def test_the_database_extracts_the_features_that_the_simulation_computes(connect
         rows = conform(pd.concat(shop.batches(name)), TABLES[name], name)
         copy_frame(connection, ["data", name], rows.assign(dataset="shop"))
     with connection.cursor() as cursor:
-        cursor.execute(sql.query("decisions_from_offers"), {"dataset": "shop"})
+        cursor.execute(sql.query("decisions_from_offers"), {"dataset": "shop", "first_user": "", "next_user": None})
     extracted = read_decisions(connection, "shop").frame.set_index("decision_id").sort_index()
     simulated = simulate(shop.config).log.frame.set_index("decision_id").sort_index()
     features = [

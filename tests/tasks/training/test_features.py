@@ -33,7 +33,7 @@ def fill(connection: Connection, tables: dict[str, pd.DataFrame]) -> None:
 def extracted(connection: Connection) -> Decisions:
     with connection.cursor() as cursor:
         cursor.execute("DROP TABLE IF EXISTS decision")
-        cursor.execute(sql.query("decisions_from_offers"), {"dataset": "shop"})
+        cursor.execute(sql.query("decisions_from_offers"), {"dataset": "shop", "first_user": "", "next_user": None})
     return read_decisions(connection, "shop")
 
 

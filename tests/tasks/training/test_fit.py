@@ -47,7 +47,7 @@ def features(settings, migrated, learnable_shop, monkeypatch) -> FeatureSet:
             rows = conform(frame, TABLES[name], name, first_row=1)
             copy_frame(connection, ["data", name], rows.assign(dataset="shop"))
         with connection.cursor() as cursor:
-            cursor.execute(sql.query("decisions_from_offers"), {"dataset": "shop"})
+            cursor.execute(sql.query("decisions_from_offers"), {"dataset": "shop", "first_user": "", "next_user": None})
         extract_module._write(read_decisions(connection, "shop"), settings.home / "features")
     return FeatureSet(snapshot, settings.home / "features")
 
