@@ -177,7 +177,8 @@ def print_summary(summary: "Summary | None") -> None:
         prices.add_row(row["user_id"], row["product_id"], *amounts, chance, why)
     console.print(prices)
     first = summary.examples[0]
-    console.print(f"\nAsk for a price:     [bold]pricing quote {first['user_id']} {first['product_id']}[/]")
+    asking = "USER" if first["is_pseudonym"] else first["user_id"]  # a pseudonym is asked for by the id behind it
+    console.print(f"\nAsk for a price:     [bold]pricing quote {asking} {first['product_id']}[/]")
     console.print("See runs and model:  [bold]pricing up[/]")
 
 

@@ -42,6 +42,10 @@ class Settings(BaseSettings):
         default=None,
         description="The SQLAlchemy URL to collect from, for the source `database` (PRICING_SOURCE_URL).",
     )
+    pseudonyms: bool = Field(
+        default=False,
+        description="Store user ids as keyed hashes, from a database's first collection on (PRICING_PSEUDONYMS).",
+    )
     dask_scheduler: str | None = Field(
         default=None,
         pattern=r"^(tcp|tls|ws|wss)://[^\s/]+$",

@@ -5,12 +5,14 @@ LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog SET TimeZone = 'UTC' SET extra_float_digits = 1 AS $$
 #variable_conflict use_column
 DECLARE
+    stored_id text;
     priced bigint;
     emptied text;
 BEGIN
     PERFORM pricing.refuse_bad_id('user_id', forgotten_user_id);
+    stored_id := pricing.stored_user_id(forgotten_user_id);
     LOCK TABLE pricing.forgotten IN EXCLUSIVE MODE;  -- places are counted one person at a time
-    FOR priced IN SELECT DISTINCT book_id FROM pricing.personal_prices WHERE user_id = forgotten_user_id LOOP
+    FOR priced IN SELECT DISTINCT book_id FROM pricing.personal_prices WHERE user_id = stored_id LOOP
         INSERT INTO pricing.forgotten (book_id, place, hash)
         SELECT priced, remaining.before + count(*) FILTER (WHERE gone.remaining_before <= remaining.before),
                (SELECT encode(sha256(convert_to(string_agg(
@@ -19,31 +21,31 @@ BEGIN
                             reasons, randomised, propensity)::text END,
                     E'\n' ORDER BY product_id COLLATE "C"), 'UTF8')), 'hex')
                 FROM pricing.personal_prices AS personal
-                WHERE book_id = priced AND user_id = forgotten_user_id)
+                WHERE book_id = priced AND user_id = stored_id)
         FROM (SELECT count(DISTINCT user_id) AS before FROM pricing.personal_prices
-              WHERE book_id = priced AND user_id COLLATE "C" < forgotten_user_id) AS remaining
+              WHERE book_id = priced AND user_id COLLATE "C" < stored_id) AS remaining
         LEFT JOIN (SELECT forgotten.place - row_number() OVER (ORDER BY forgotten.place) + 1 AS remaining_before
                    FROM pricing.forgotten WHERE book_id = priced) AS gone ON true
         GROUP BY remaining.before;
     END LOOP;
     DELETE FROM pricing.outcomes USING pricing.quotes
-    WHERE quotes.quote_id = outcomes.quote_id AND quotes.user_id = forgotten_user_id;
+    WHERE quotes.quote_id = outcomes.quote_id AND quotes.user_id = stored_id;
     FOREACH emptied IN ARRAY ARRAY['pricing.quotes', 'pricing.events', 'pricing.reprice_queue',
                                    'pricing.repriced_personal', 'pricing.personal_prices',
                                    'data.behaviour', 'data.offers', 'data.users'] LOOP
-        EXECUTE format('DELETE FROM %s WHERE user_id = $1', emptied) USING forgotten_user_id;
+        EXECUTE format('DELETE FROM %s WHERE user_id = $1', emptied) USING stored_id;
         GET DIAGNOSTICS row_count = ROW_COUNT;
         place := emptied;
         RETURN NEXT;
     END LOOP;
-    DELETE FROM pricing.quarantine WHERE "row" ->> 'user_id' = forgotten_user_id;
+    DELETE FROM pricing.quarantine WHERE "row" ->> 'user_id' = stored_id;
     GET DIAGNOSTICS row_count = ROW_COUNT;
     place := 'pricing.quarantine';
     RETURN NEXT;
     -- Loads that were refused, or that still wait for their validation.
     FOR emptied IN SELECT format('%I.%I', schemaname, tablename) FROM pg_tables
                    WHERE schemaname = 'incoming' AND tablename ~ '^(users|behaviour|offers)_[0-9]+$' LOOP
-        EXECUTE format('DELETE FROM %s WHERE user_id = $1', emptied) USING forgotten_user_id;
+        EXECUTE format('DELETE FROM %s WHERE user_id = $1', emptied) USING stored_id;
         GET DIAGNOSTICS row_count = ROW_COUNT;
         place := emptied;
         RETURN NEXT;

@@ -1,7 +1,8 @@
--- The three functions a storefront calls. They run as their owner, with a fixed search_path.
+-- The three functions a storefront calls. They run as their owner, with a fixed search_path. What they store of a user
+-- id is pricing.stored_user_id of it.
 
 CREATE OR REPLACE FUNCTION pricing.refuse_bad_id(kind text, id text) RETURNS void
-LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog AS $$
+LANGUAGE plpgsql IMMUTABLE AS $$  -- its callers have fixed the search_path
 BEGIN
     IF id IS NULL OR id = '' OR length(id) > 512 THEN
         RAISE EXCEPTION '% must be a text of 1 to 512 characters; got %', kind,
@@ -17,6 +18,7 @@ RETURNS TABLE (price numeric, currency text, uniform_price numeric, list_price n
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog SET extra_float_digits = 1 AS $$
 #variable_conflict use_column
 DECLARE
+    asking text;
     book pricing.books;
     personal pricing.repriced_personal;
     uniform pricing.repriced_uniform;
@@ -25,6 +27,7 @@ DECLARE
 BEGIN
     PERFORM pricing.refuse_bad_id('user_id', quote.user_id);
     PERFORM pricing.refuse_bad_id('product_id', quote.product_id);
+    asking := pricing.stored_user_id(quote.user_id);
     SELECT books.* INTO book FROM pricing.live JOIN pricing.books ON books.book_id = live.book_id;
     IF NOT FOUND THEN
         RAISE EXCEPTION 'no price book is live yet: publish one with `pricing run`'
@@ -56,14 +59,14 @@ BEGIN
         uniform_price := uniform.price;
         -- Somebody no table knows has given no consent.
         SELECT coalesce(users.personalisation_consent, true) INTO consent FROM data.users
-        WHERE users.dataset = book.dataset AND users.user_id = quote.user_id;
+        WHERE users.dataset = book.dataset AND users.user_id = asking;
         IF consent THEN
             SELECT prices.* INTO personal FROM pricing.repriced_personal AS prices
-            WHERE prices.book_id = book.book_id AND prices.user_id = quote.user_id
+            WHERE prices.book_id = book.book_id AND prices.user_id = asking
               AND prices.product_id = quote.product_id;
             IF NOT FOUND THEN
                 SELECT prices.* INTO personal FROM pricing.personal_prices AS prices
-                WHERE prices.book_id = book.book_id AND prices.user_id = quote.user_id
+                WHERE prices.book_id = book.book_id AND prices.user_id = asking
                   AND prices.product_id = quote.product_id;
             END IF;
         END IF;
@@ -84,7 +87,7 @@ BEGIN
     book_id := book.book_id;
     quote_id := gen_random_uuid();
     INSERT INTO pricing.quotes VALUES (
-        quote_id, clock_timestamp(), quote.user_id, quote.product_id, price, list_price, uniform_price, source, reasons,
+        quote_id, clock_timestamp(), asking, quote.product_id, price, list_price, uniform_price, source, reasons,
         CASE source WHEN 'personal' THEN personal.lower WHEN 'uniform' THEN uniform.lower END,
         CASE source WHEN 'personal' THEN personal.upper WHEN 'uniform' THEN uniform.upper END,
         coalesce(personal.randomised, false), personal.propensity, book.book_id, book.model_version,
@@ -103,7 +106,9 @@ CREATE OR REPLACE FUNCTION pricing.record_event(
     user_id text, kind text, product_id text DEFAULT NULL, category text DEFAULT NULL,
     dwell_seconds double precision DEFAULT NULL, occurred_at timestamptz DEFAULT now()) RETURNS uuid
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
-DECLARE recorded uuid := gen_random_uuid();
+DECLARE
+    acting text;
+    recorded uuid := gen_random_uuid();
 BEGIN
     PERFORM pricing.refuse_bad_id('user_id', user_id);
     PERFORM pricing.refuse_bad_id('kind', kind);
@@ -117,10 +122,11 @@ BEGIN
         RAISE EXCEPTION 'occurred_at must be a time of the past; got %', coalesce(occurred_at::text, 'null')
             USING ERRCODE = 'invalid_parameter_value';
     END IF;
+    acting := pricing.stored_user_id(user_id);
     INSERT INTO pricing.events (event_id, user_id, occurred_at, kind, product_id, category, dwell_seconds, dataset)
-    VALUES (recorded, user_id, occurred_at, kind, product_id, category, dwell_seconds,
+    VALUES (recorded, acting, occurred_at, kind, product_id, category, dwell_seconds,
             (SELECT books.dataset FROM pricing.live JOIN pricing.books USING (book_id)));
-    INSERT INTO pricing.reprice_queue (user_id) VALUES (user_id);
+    INSERT INTO pricing.reprice_queue (user_id) VALUES (acting);
     RETURN recorded;
 END $$;
 

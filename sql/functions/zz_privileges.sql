@@ -21,6 +21,7 @@ BEGIN
     REVOKE INSERT, UPDATE, DELETE, TRUNCATE ON pricing.live, pricing.ledger, pricing.trainings, pricing.approvals,
         pricing.forgotten FROM pricing_worker;
     REVOKE DELETE ON pricing.books FROM pricing_worker;
+    REVOKE ALL ON pricing.pseudonym_key FROM pricing_worker;
     REVOKE EXECUTE ON FUNCTION pricing.approve(integer) FROM pricing_worker;
     -- The prices of a book, once they are attached.
     FOR prices IN SELECT relid::regclass FROM pg_partition_tree('pricing.personal_prices')

@@ -9,7 +9,7 @@ personal AS (
     FROM pricing.current_personal AS prices
     JOIN book USING (book_id)
     JOIN data.users ON users.dataset = book.dataset AND users.user_id = prices.user_id
-    WHERE prices.user_id = %(user_id)s AND prices.price IS NOT NULL AND coalesce(users.personalisation_consent, true)
+    WHERE prices.user_id = pricing.stored_user_id(%(user_id)s) AND prices.price IS NOT NULL AND coalesce(users.personalisation_consent, true)
 )
 SELECT uniform.product_id, products.title, book.currency, book.weight AS satisfaction_weight,
        coalesce(personal.price, uniform.price)::double precision AS price,

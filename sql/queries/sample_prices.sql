@@ -1,5 +1,6 @@
 -- A few live prices to show a person: the products most often priced, each for one user whose price differs.
-SELECT DISTINCT ON (product_id) user_id, product_id, price, uniform_price, list_price, purchase_probability, reasons
+SELECT DISTINCT ON (product_id) user_id, pricing.stored_user_id(user_id) <> user_id AS is_pseudonym, product_id,
+       price, uniform_price, list_price, purchase_probability, reasons
 FROM pricing.live_prices
 WHERE product_id IN (
     SELECT product_id FROM pricing.live_prices GROUP BY product_id ORDER BY count(*) DESC, product_id LIMIT 5

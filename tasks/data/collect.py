@@ -13,6 +13,7 @@ from psycopg2.extensions import connection as Connection
 import sql
 from tasks.data.conformity import conform
 from tasks.data.contract import TABLES, ContractError, Table
+from tasks.data.pseudonyms import begin_pseudonyms, stored_user_ids
 from tasks.data.waiting import Waiting
 from tasks.database import database_url, transaction
 from tasks.settings import Settings
@@ -45,11 +46,14 @@ def collect(parameters: SourceParameters) -> Load:
 
     Raises:
         SourceError: the source cannot be opened.
+        PseudonymError: pseudonyms are asked for, and the database holds user ids as they came.
         ContractError: the source breaks the data contract. Nothing of the load stays.
     """
     settings = Settings()
-    source = open_source(parameters, settings)
-    return collect_from(source, database_url(settings))
+    source, url = open_source(parameters, settings), database_url(settings)
+    if settings.pseudonyms:
+        begin_pseudonyms(url)
+    return collect_from(source, url)
 
 
 def collect_from(source: Source, url: str) -> Load:
@@ -130,6 +134,8 @@ def _collect_rows(connection: Connection, source: Source, waiting: Waiting) -> i
     row = 1
     for frame in source.batches(table.name, since):
         conforming = conform(frame, table, origin, row)
+        if "user_id" in conforming and not isinstance(source, Recorded):  # what was recorded has its stored ids already
+            conforming = conforming.assign(user_id=stored_user_ids(connection, conforming["user_id"]))
         waiting.append(connection, conforming.assign(origin=origin, row_number=range(row, row + len(frame))))
         row += len(frame)
     return row - 1

@@ -17,6 +17,7 @@ from models.pricing.explanation import PricedUnder, PriceReasons, price_reasons
 from models.pricing.policy import PricingPolicy
 from models.pricing.shadow_prices import BookTerms
 from tasks.books.candidates import ACTIVE_DAYS, PRODUCTS_PER_USER, decided_at, exploration_period, pair, remaining_stock
+from tasks.data.pseudonyms import stored_user_ids
 from tasks.data.snapshots import Snapshot, latest_snapshot
 from tasks.database import database_url, read_rows, transaction
 from tasks.quotes.quote import Quote
@@ -53,8 +54,9 @@ def explain_quote(answer: Quote, user_id: str, product_id: str) -> Explanation:
     """
     url = database_url(Settings())
     with transaction(url) as connection:
-        repriced = _Repriced.read(connection, answer, user_id, product_id)
-        notes = [*repriced.fallback(), *_newer_events(connection, repriced.snapshot, user_id)]
+        (stored_id,) = stored_user_ids(connection, pd.Series([user_id]))
+        repriced = _Repriced.read(connection, answer, stored_id, product_id)
+        notes = [*repriced.fallback(), *_newer_events(connection, repriced.snapshot, stored_id)]
     if answer.source == "list":
         return Explanation(None, None, tuple(notes))
     steps, tick = repriced.steps(), repriced.tick

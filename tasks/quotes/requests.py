@@ -22,6 +22,7 @@ from tasks.books.publish import live_book
 from tasks.copying import copy_frame
 from tasks.data.conformity import conform
 from tasks.data.contract import REQUESTS
+from tasks.data.pseudonyms import stored_user_ids
 from tasks.database import database_url, read_rows, transaction
 from tasks.registry.versions import version_of
 from tasks.settings import Settings
@@ -92,6 +93,7 @@ def price_requests(connection: Connection, requests: pd.DataFrame, origin: str, 
         ContractError: the requests break the data contract.
     """
     rows = conform(requests, REQUESTS, origin, first_row=1)
+    rows["user_id"] = stored_user_ids(connection, rows["user_id"])
     _decide(connection, rows)
     _refuse_unknown_products(connection, terms.dataset, origin)
     decisions = read_decisions(connection, terms.dataset, terms.demand.encoders)

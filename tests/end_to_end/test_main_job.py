@@ -2,13 +2,20 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from urllib.request import Request, urlopen
 
 import pandas as pd
 import pytest
+
+from tasks.servers.environment import answers
+from tasks.servers.ports import free_port
 
 Execute = Callable[[str, str], list[tuple[object, ...]]]
 
@@ -137,6 +144,69 @@ print(json.dumps({
     "price": float(first["price"].iloc[0]),
     "requested": float(again["price"].iloc[0]),
 }))
+"""
+
+
+def test_the_champion_answers_over_http_with_the_same_prices(
+    shop_with_prices: tuple[Shop, str], tmp_path: Path
+) -> None:
+    shop, _ = shop_with_prices
+    requests = pd.DataFrame(
+        {
+            "request_id": ["r2", "r1", "r3"],
+            "user_id": ["u001", "u000", "u007"],
+            "product_id": ["p01", "p01", "p05"],
+            "requested_at": ["2026-04-02T10:00:00Z"] * 3,
+            "context_device": ["phone", "phone", "desktop"],
+        }
+    )
+    requests.to_csv(tmp_path / "requests.csv", index=False)
+    shop.pricing("quote", "--requests", str(tmp_path / "requests.csv"), "--out", str(tmp_path / "prices.csv"))
+    expected = pd.read_csv(tmp_path / "prices.csv")
+    with served_champion(shop.environment, tmp_path / "served.log") as address:
+        posted = Request(
+            f"{address}/invocations",
+            json.dumps({"dataframe_split": requests.to_dict("split", index=False)}).encode(),
+            {"Content-Type": "application/json"},
+        )
+        with urlopen(posted, timeout=60) as response:
+            answered = pd.DataFrame(json.load(response)["predictions"])
+    assert answered["request_id"].tolist() == requests["request_id"].tolist()
+    for name in ("price", "uniform_price", "purchase_probability", "elasticity", "lower", "upper"):
+        assert answered[name].tolist() == expected[name].tolist()
+    assert answered["reasons"].tolist() == expected["reasons"].map(json.loads).tolist()
+
+
+@contextmanager
+def served_champion(environment: dict[str, str], log: Path) -> Iterator[str]:
+    """The address of `mlflow models serve` on the champion of a home."""
+    port = free_port(None)
+    with log.open("wb") as file:
+        server = subprocess.Popen(
+            [sys.executable, "-c", SERVE, str(port)],
+            env=environment, stdout=file, stderr=file, start_new_session=True,
+        )  # fmt: skip
+    try:
+        for _ in range(240):
+            if answers(f"http://127.0.0.1:{port}/ping"):
+                break
+            assert server.poll() is None, log.read_text()
+            time.sleep(0.5)
+        else:
+            pytest.fail(log.read_text())
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        os.killpg(server.pid, signal.SIGTERM)
+        server.wait(30)
+
+
+SERVE = """
+import os, sys
+from tasks.servers.environment import environment
+from tasks.settings import Settings
+os.environ.update(environment(Settings()))
+serve = ["models", "serve", "-m", "models:/demand@champion", "--env-manager", "local", "-h", "127.0.0.1", "-p"]
+os.execv(sys.executable, [sys.executable, "-m", "mlflow", *serve, sys.argv[1]])
 """
 
 

@@ -9,6 +9,7 @@ import pytest
 from psycopg2.extensions import connection as Connection
 
 from tasks.books.history import LedgerError, verify_ledger
+from tasks.data.pseudonyms import begin_pseudonyms
 from tasks.database import migrate, transaction
 
 BOOKS = """
@@ -220,3 +221,21 @@ def test_lineage_leads_from_a_price_to_its_data(connection: Connection) -> None:
         "SELECT model_version, run_id, snapshot_id, dataset FROM pricing.price_lineage WHERE user_id = 'ann'",
     )
     assert lineage == [(1, "r", "s", "shop")]
+
+
+def test_a_user_under_a_pseudonym_is_quoted_and_forgotten_by_the_id_they_came_with(database_url: str) -> None:
+    migrate(database_url)
+    begin_pseudonyms(database_url)
+    with transaction(database_url) as connection:
+        with connection.cursor() as cursor:
+            cursor.execute(BOOKS)
+            cursor.execute("UPDATE data.users SET user_id = pricing.stored_user_id(user_id)")
+        publish(connection, "3.5")
+        with connection.cursor() as cursor:
+            cursor.execute("UPDATE pricing.personal_prices SET user_id = pricing.stored_user_id(user_id)")
+            cursor.execute("SELECT price, source FROM pricing.quote('ann', 'tea')")
+            assert cursor.fetchone() == (Decimal("3.5"), "personal")
+            cursor.execute("SELECT count(*) FROM pricing.quotes WHERE user_id = 'ann'")
+            assert cursor.fetchone() == (0,)
+            cursor.execute("SELECT sum(row_count) FROM pricing.forget_user('ann')")
+            assert cursor.fetchone() == (3,)
