@@ -280,7 +280,7 @@ def without_log() -> str:
 
 
 def quote_speed(home: Path, seconds: int) -> dict[str, float]:
-    """The quote beside a bare look-up by primary key, by pgbench on four connections: p99 (ms) and rate."""
+    """The quote beside a bare look-up by primary key, by pgbench on four connections and by psycopg2: p99 (ms)"""
     url = make_url(ensure_running(home))
     book = None
     with closing(connect(home)) as connection:
@@ -310,10 +310,25 @@ def quote_speed(home: Path, seconds: int) -> dict[str, float]:
             p99, rate = pgbench(url, statement, prefix, width, min(numbers), USERS - 1, seconds)
             found[f"{name}_p99_ms"] = min(p99, found.get(f"{name}_p99_ms", np.inf))
             found[f"{name}_per_second"] = max(rate, found.get(f"{name}_per_second", 0.0))
+    found |= client_speed(home, {name: text.replace(":user", "%s") for name, text in statements.items()}, users)
     return found | {
-        "unlogged_over_bare": found["unlogged_p99_ms"] / found["bare_p99_ms"],
-        "logged_over_bare": found["logged_p99_ms"] / found["bare_p99_ms"],
+        f"{name}_over_bare{client}": found[f"{name}{client}_p99_ms"] / found[f"bare{client}_p99_ms"]
+        for name in ("unlogged", "logged")
+        for client in ("", "_psycopg2")
     }
+
+
+def client_speed(home: Path, statements: dict[str, str], users: list[str], calls: int = 5_000) -> dict[str, float]:
+    """The same statements in turn on one connection of psycopg2, a storefront's usual client: p99 (ms)."""
+    times: dict[str, list[float]] = {name: [] for name in statements}
+    with closing(connect(home)) as connection:
+        connection.autocommit = True
+        for _ in range(calls):
+            for name, statement in statements.items():
+                began = time.perf_counter()
+                one(connection, statement, random.choice(users))
+                times[name].append(time.perf_counter() - began)
+    return {f"{name}_psycopg2_p99_ms": 1000 * float(np.percentile(taken, 99)) for name, taken in times.items()}
 
 
 def pgbench(
