@@ -21,6 +21,7 @@ bench: $(READY)  ## our model beside others on markets whose truth is known: a t
 	@export PRICING_HOME=results/tafeng_home; $(BIN)/pricing run && for part in tafeng recommendation; do \
 		$(BIN)/python -m tests.benchmarks.$$part --results results || exit 1; done
 	@$(BIN)/python -m tests.benchmarks.publication --home results/database
+	@$(BIN)/python -m tests.benchmarks.write_paths --home results/written
 	@$(BIN)/python -m tests.benchmarks.realtime --home results/realtime_home --results results
 
 check: $(READY)
