@@ -11,6 +11,7 @@ from models.simulation.domains import Domain, Shop
 Array = NDArray[np.float64]
 Image = NDArray[np.uint8]
 
+LATE_EVERY = 5  # every fifth product is launched in the last sixth of the log
 _SIDE = 64
 _BRANDS = ("Aldra", "Boreal", "Cindra", "Dovel", "Estrin")
 # From the lowest to the highest quality; a text takes its sentences from one tier and its neighbours.
@@ -60,8 +61,10 @@ class Catalogue:
     launched_day: Array  # before day 0 for most
 
 
-def make_catalogue(rng: np.random.Generator, domain: Domain, shop: Shop, products: int, days: int) -> Catalogue:
-    """Draw `products` products; every fifth is launched in the last sixth of the log."""
+def make_catalogue(
+    rng: np.random.Generator, domain: Domain, shop: Shop, products: int, days: int, new: int = 0
+) -> Catalogue:
+    """Draw `products` products; every fifth is launched in the last sixth of the log, and `new` of them at its end."""
     category = np.arange(products) % len(shop.categories)
     quality, style = rng.normal(size=products), rng.uniform(-1.7, 1.7, products)
     brand = rng.integers(0, len(_BRANDS), products)
@@ -70,7 +73,7 @@ def make_catalogue(rng: np.random.Generator, domain: Domain, shop: Shop, product
     list_price = np.round(median * scale * np.exp(spread * rng.normal(size=products)), 2)
     cost = np.round(list_price * rng.uniform(*shop.cost_share, products), 2)
     ids = np.array([f"product-{number:04d}" for number in range(products)])
-    is_late = np.arange(products) % 5 == 4
+    is_late = np.arange(products) % LATE_EVERY == LATE_EVERY - 1
     late_day = rng.uniform(5 * days / 6, days, products)
     table = pd.DataFrame(
         {
@@ -93,15 +96,17 @@ def make_catalogue(rng: np.random.Generator, domain: Domain, shop: Shop, product
     images = {
         name: _picture(rng, value) for name, value in zip(ids.tolist(), style.tolist(), strict=True) if shop.has_images
     }
+    appeal, popularity = 0.15 * rng.normal(size=products), np.exp(0.6 * rng.normal(size=products))
+    is_new = rng.permutation(products) < new
     return Catalogue(
         table=table,
         images=images,
         category=category.astype(np.int64),
         quality=quality,
         style=style,
-        appeal=0.15 * rng.normal(size=products),
-        popularity=np.exp(0.6 * rng.normal(size=products)),
-        launched_day=np.where(is_late, late_day, -np.inf),
+        appeal=appeal,
+        popularity=popularity,
+        launched_day=np.where(is_new, days, np.where(is_late, late_day, -np.inf)),
     )
 
 

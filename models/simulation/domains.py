@@ -1,7 +1,7 @@
 """The four simulated domains: what each sells, how its users show themselves, and how demand truly answers price."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Literal
 
 import numpy as np
@@ -41,6 +41,14 @@ class EventKinds:
     thrift: str
     quality: str
     style: str
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The kinds in the order of their numbers; the last, `PURCHASE`, is a purchase in every domain."""
+        return (*(getattr(self, field.name) for field in fields(self)), "purchase")
+
+
+PURCHASE = len(fields(EventKinds))
 
 
 @dataclass(frozen=True)

@@ -16,11 +16,10 @@ from numpy.typing import NDArray
 from models.errors import PricingError
 from models.features.content import ProductContent
 from models.features.decisions import Decisions
-from models.simulation.catalogue import Image, make_catalogue
-from models.simulation.domains import CURVE_COLUMNS, SHOPS, TRUTHS, Domain, Truth
-from models.simulation.offers import OFFERS_PER_VISIT, add_curves, add_outcomes, add_prices, make_market, make_offers
-from models.simulation.tables import START, SimulatedTables
-from models.simulation.visits import REQUEST_DAYS, make_events, make_users, make_visits
+from models.simulation.catalogue import LATE_EVERY, Image
+from models.simulation.domains import CURVE_COLUMNS, TRUTHS, Domain
+from models.simulation.draws import Draws
+from models.simulation.offers import OFFERS_PER_VISIT
 
 Array = NDArray[np.float64]
 
@@ -43,6 +42,7 @@ class MarketplaceConfig:
         days: length of the log.
         confounded: whether logged prices follow the hidden demand shock.
         randomised_share: share of logged prices drawn over the whole guardrail range.
+        new_share: share of the products that are first offered when the log ends.
         seed: of every draw.
 
     """
@@ -54,7 +54,13 @@ class MarketplaceConfig:
     days: int = 112
     confounded: bool = True
     randomised_share: float = 0.1
+    new_share: float = 0.0
     seed: int = 0
+
+    @property
+    def new_products(self) -> int:
+        """How many products the log has never seen."""
+        return round(self.new_share * self.products)
 
     def __post_init__(self) -> None:
         if self.domain not in TRUTHS:
@@ -66,6 +72,12 @@ class MarketplaceConfig:
             )
         if not 0 <= self.randomised_share <= 1:
             raise MarketplaceError(f"the randomised share {self.randomised_share} must lie from 0 to 1")
+        old = self.products - self.new_products - self.products // LATE_EVERY
+        if self.new_share < 0 or old < OFFERS_PER_VISIT:
+            raise MarketplaceError(
+                f"a share of {self.new_share} new products leaves {old} of {self.products} at the log's start; "
+                f"at least {OFFERS_PER_VISIT} are needed"
+            )
 
 
 @dataclass(frozen=True)
@@ -172,82 +184,23 @@ class Marketplace:
 def simulate(config: MarketplaceConfig) -> Marketplace:
     """Simulate users, products, visits and offers; equal configurations give equal marketplaces.
 
-    Every part draws from a stream of its own, so that a log and its unconfounded twin share their draws.
-
     Raises:
         MarketplaceError: the configuration cannot be simulated.
 
     """
-    shop, truth = SHOPS[config.domain], TRUTHS[config.domain]
-    streams = map(np.random.default_rng, np.random.SeedSequence(config.seed).spawn(7))
-    of_users, of_products, of_visits, of_events, of_market, of_offers, of_outcomes = streams
-    start = START.value // 1_000  # microseconds
-    users = make_users(of_users, config.domain, shop, config.users)
-    catalogue = make_catalogue(of_products, config.domain, shop, config.products, config.days)
-    log_visits = -(-config.offers // (config.users * OFFERS_PER_VISIT))
-    visits = make_visits(of_visits, users, log_visits, config.days, start)
-    market = make_market(of_market, truth, config.products, config.days + REQUEST_DAYS)
-    offers = make_offers(of_offers, shop, catalogue, visits, start)
-    offers = add_curves(offers, truth, users, catalogue, visits, market)
-    offers = add_prices(
-        offers,
-        truth,
-        catalogue,
-        confounded=config.confounded,
-        randomised_share=config.randomised_share,
-        period=f"{config.domain}-{config.seed}",
-    )
-    offers = add_outcomes(of_outcomes, offers, truth)
-    shown, asked = offers[offers["kind"] == 1], offers[offers["kind"] == 2]
-    sampled = np.sort(of_outcomes.permutation(len(shown))[: config.offers])  # full visits may have shown some more
-
-    tables = SimulatedTables(users, catalogue)
-    events = make_events(of_events, shop, users, catalogue, visits, start)
-    behaviour = tables.behaviour(_with_purchases(events, shown))
-    del events  # the largest part of a large market, and copied by now
-    logged = tables.named(shown.iloc[sampled], "offer", has_pools=shop.has_pools)
-    requested = tables.named(asked, "request", has_pools=shop.has_pools)
-    log = tables.decisions(logged, behaviour, is_log=True)
-    stock = {"inventory": _inventory(truth, logged, requested)} if shop.has_pools else {}
+    draws = Draws.of(config)
+    tables, behaviour = draws.tables, pd.concat(draws.behaviour(), ignore_index=True)
+    logged = tables.named(draws.shown.iloc[draws.logged], "offer")
+    requested = tables.named(draws.asked, "request")
+    whole = {name: pd.concat(draws.blocks(name), ignore_index=True) for name in draws.table_names() - {"behaviour"}}
     return Marketplace(
         config=config,
-        tables={
-            "users": users.table,
-            "products": catalogue.table,
-            "behaviour": behaviour,
-            "market": tables.market(market),
-            "offers": tables.offers(log),
-            **stock,
-        },
-        images=catalogue.images,
-        log=log,
+        tables=whole | {"behaviour": behaviour},
+        images=draws.catalogue.images,
+        log=tables.decisions(logged, behaviour, is_log=True),
         requests=tables.decisions(requested, behaviour, is_log=False),
         curves=pd.concat([logged, requested]).set_index("decision_id")[list(CURVE_COLUMNS)],
     )
-
-
-def _with_purchases(events: pd.DataFrame, shown: pd.DataFrame) -> pd.DataFrame:
-    """Add a purchase event a minute after each offer that was taken, in order of user and time."""
-    bought = shown[shown["purchased"]]
-    taken = pd.DataFrame(
-        {"user": bought["user"], "kind": "purchase", "product": bought["product"], "at": bought["at"] + 60_000_000}
-    )
-    everything = pd.concat([events, taken], ignore_index=True)
-    ordered: pd.DataFrame = everything.sort_values(["user", "at", "product"], kind="stable", ignore_index=True)
-    return ordered
-
-
-def _inventory(truth: Truth, logged: pd.DataFrame, requested: pd.DataFrame) -> pd.DataFrame:
-    """One pool a product and week: ample in the log, and half of what would sell at list price after it."""
-    pool = ["pool_id", "product_id", "week"]
-    ample = logged.groupby(pool)["purchased"].sum() * 1.5 + 5
-    level, sensitivity, business = (requested[name].to_numpy("float64") for name in CURVE_COLUMNS)
-    at_list = truth.probability(level, sensitivity, business, np.ones(len(requested)), 0.0)
-    scarce = (requested.assign(wanted=at_list).groupby(pool)["wanted"].sum() * 0.5).clip(lower=1)
-    capacity: pd.DataFrame = pd.concat([ample, scarce]).round().rename("capacity").reset_index()
-    opens = START + pd.to_timedelta(7 * capacity["week"], unit="D")
-    named = capacity[["pool_id", "product_id", "capacity"]]
-    return named.assign(sells_from=opens, sells_until=opens + pd.Timedelta(days=7))
 
 
 def _blocks(rows: int) -> Iterator[slice]:

@@ -16,7 +16,7 @@ Array = NDArray[np.float64]
 
 OFFERS_PER_VISIT = 4
 _CENTS = PriceGrid(ticks_per_unit=100)
-_BLOCK = 20_000  # visits whose products are drawn at once
+_BLOCK = 1_200_000  # visits times products that are drawn at once
 _USUAL_RATIO = 0.98
 _HIDDEN_DEMAND, _COST, _DEMAND = 0.1, 0.06, 0.02  # what one standard deviation of each adds to the usual price ratio
 _DITHER = 0.02
@@ -44,9 +44,9 @@ def make_offers(rng: np.random.Generator, shop: Shop, catalogue: Catalogue, visi
     """Draw four products a visit: by popularity in the log, evenly after it, more of the wanted category."""
     asked = np.flatnonzero(visits.kind > 0)
     day = (visits.start - start) / MICROSECONDS_PER_DAY
-    picks = []
-    for first in range(0, len(asked), _BLOCK):
-        visit = asked[first : first + _BLOCK]
+    picks, block = [], max(_BLOCK // len(catalogue.popularity), 1)
+    for first in range(0, len(asked), block):
+        visit = asked[first : first + block]
         utility = np.where((visits.kind[visit] == 1)[:, None], np.log(catalogue.popularity), 0.0)
         utility = utility + 1.2 * (catalogue.category == visits.category[visit, None])
         utility = utility + rng.gumbel(size=utility.shape)

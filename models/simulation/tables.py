@@ -8,6 +8,7 @@ import pandas as pd
 from models.features.decisions import EVENT_COLUMNS, Decisions
 from models.features.history import history_features
 from models.simulation.catalogue import Catalogue
+from models.simulation.domains import Shop
 from models.simulation.visits import Users
 
 START = pd.Timestamp("2025-01-06", tz="UTC")  # a Monday, the first day of the log
@@ -21,16 +22,17 @@ class SimulatedTables:
 
     users: Users
     catalogue: Catalogue
+    shop: Shop
 
-    def behaviour(self, events: pd.DataFrame) -> pd.DataFrame:
-        """Return the contract's events, in the order of `events`: by user, then time."""
+    def behaviour(self, events: pd.DataFrame, first: int) -> pd.DataFrame:
+        """Return the contract's events, numbered from `first` in the order of `events`: by user, then time."""
         products, product = self.catalogue.table, events["product"].to_numpy("int64")
         return pd.DataFrame(
             {
-                "event_id": _numbered("event", len(events), digits=9),
+                "event_id": _numbered("event", first, len(events), digits=9),
                 "user_id": self._user_ids(events),
                 "occurred_at": _times(events["at"]),
-                "kind": events["kind"].astype("str"),
+                "kind": pd.Series(np.array(self.shop.kinds.names, object)[events["kind"]], dtype="str"),
                 "product_id": products["product_id"].to_numpy()[product],
                 "category": products["category"].to_numpy()[product],
                 "dwell_seconds": events["dwell_seconds"],
@@ -51,21 +53,30 @@ class SimulatedTables:
             }
         )
 
-    def offers(self, log: Decisions) -> pd.DataFrame:
+    def offers(self, named: pd.DataFrame) -> pd.DataFrame:
         """Return the contract's offers."""
-        pools = ["pool_id"] if "pool_id" in log.frame else []
+        pools = ["pool_id"] if "pool_id" in named else []
         columns = ["decision_id", "user_id", "product_id", "decided_at", *_TERMS, *_OUTCOMES, *pools]
-        return log.frame[columns].rename(columns={"decision_id": "offer_id", "decided_at": "offered_at"})
+        offers = named[columns].rename(columns={"decision_id": "offer_id", "decided_at": "offered_at"})
+        return offers.assign(purchased=offers["purchased"].astype("float64"))
 
-    def named(self, offers: pd.DataFrame, name: str, *, has_pools: bool) -> pd.DataFrame:
-        """Return the offers with ids, numbered from 0 after `name`, and with times; pools are weekly."""
+    def inventory(self, capacity: pd.DataFrame) -> pd.DataFrame:
+        """Return the contract's pools, each of a product and week, ordered by id."""
+        opens = START + pd.to_timedelta(7 * capacity["week"], unit="D")
+        product = capacity.assign(product_id=self.catalogue.table["product_id"].to_numpy()[capacity["product"]])
+        named = product.assign(pool_id=_pool_id(product))[["pool_id", "product_id", "capacity"]]
+        pools = named.assign(sells_from=opens, sells_until=opens + pd.Timedelta(days=7))
+        return pools.sort_values("pool_id", ignore_index=True)
+
+    def named(self, offers: pd.DataFrame, name: str, first: int = 0) -> pd.DataFrame:
+        """Return the offers with ids, numbered from `first` after `name`, and with times; pools are weekly."""
         named = offers.reset_index(drop=True).assign(
-            decision_id=_numbered(name, len(offers), digits=8),
+            decision_id=_numbered(name, first, len(offers), digits=8),
             user_id=self._user_ids(offers),
             product_id=self.catalogue.table["product_id"].to_numpy()[offers["product"]],
             decided_at=_times(offers["at"]),
         )
-        return named.assign(pool_id=_pool_id(named)) if has_pools else named
+        return named.assign(pool_id=_pool_id(named)) if self.shop.has_pools else named
 
     def decisions(self, named: pd.DataFrame, behaviour: pd.DataFrame, *, is_log: bool) -> Decisions:
         """Join what was known of each offer, as the platform's own extraction does from the tables."""
@@ -101,8 +112,8 @@ class SimulatedTables:
         return pd.Series(self.users.table["user_id"].to_numpy()[rows["user"]], dtype="str")
 
 
-def _numbered(name: str, count: int, digits: int) -> pd.Series:
-    return f"{name}-" + pd.Series(np.arange(count)).astype("str").str.zfill(digits)
+def _numbered(name: str, first: int, count: int, digits: int) -> pd.Series:
+    return f"{name}-" + pd.Series(np.arange(first, first + count)).astype("str").str.zfill(digits)
 
 
 def _pool_id(named: pd.DataFrame) -> pd.Series:

@@ -17,7 +17,7 @@ REQUEST_DAYS = 7  # after the log, one visit a user, to be priced
 DECISION_MINUTE = 30  # after the start of a visit, when its offers are made
 MICROSECONDS_PER_DAY = 86_400_000_000
 _EVENTS_PER_VISIT = (4, 12)
-_BLOCK = 50_000
+_BLOCK = 3_000_000  # events times products that are drawn at once
 
 
 @dataclass(frozen=True)
@@ -111,35 +111,48 @@ def make_visits(rng: np.random.Generator, users: Users, log_visits: int, days: i
 def make_events(
     rng: np.random.Generator, shop: Shop, users: Users, catalogue: Catalogue, visits: Visits, start: int
 ) -> pd.DataFrame:
-    """Return the events of all visits, before any purchase: user (position), kind, product, dwell and time."""
+    """Return the events of all visits, before any purchase: user and product (positions), kind, dwell and time.
+
+    A kind is its place in `EventKinds.names`.
+    """
     per_visit = rng.integers(*_EVENTS_PER_VISIT, len(visits.user))
-    visit = np.repeat(np.arange(len(visits.user)), per_visit)
+    visit = np.repeat(np.arange(len(visits.user), dtype=np.int32), per_visit)
     place = np.arange(len(visit)) - np.repeat(np.cumsum(per_visit) - per_visit, per_visit)
-    user = visits.user[visit]
-    blocks = [slice(first, first + _BLOCK) for first in range(0, len(visit), _BLOCK)]
-    kind = [_event_kinds(rng, shop, users, visits, visit[block]) for block in blocks]
-    at = visits.start[visit] + (place * 120 + rng.integers(0, 60, len(visit))) * 1_000_000
-    seen = [_seen_product(rng, users, catalogue, visits, visit[block], at[block], start) for block in blocks]
-    dwell = np.exp(3 + 0.7 * users.wealth[user] - 0.6 * visits.business[visit] + 0.6 * rng.normal(size=len(visit)))
-    columns = {"user": user, "kind": np.concatenate(kind), "product": np.concatenate(seen)}
-    return pd.DataFrame(columns | {"dwell_seconds": np.round(dwell, 1), "at": at})
+    at = visits.start[visit] + place * 120_000_000
+    size = max(_BLOCK // len(catalogue.popularity), 1)
+    blocks = [slice(first, first + size) for first in range(0, len(visit), size)]
+    del place
+    kind = np.concatenate([_event_kinds(rng, shop, users, visits, visit[block]) for block in blocks])
+    for block in blocks:
+        at[block] += rng.integers(0, 60, len(visit[block])) * 1_000_000
+    product = np.concatenate(
+        [_seen_product(rng, users, catalogue, visits, visit[block], at[block], start) for block in blocks]
+    )
+    dwell = np.concatenate([_dwell(rng, users, visits, visit[block]) for block in blocks])
+    user = visits.user[visit].astype(np.int32)
+    return pd.DataFrame({"user": user, "kind": kind, "product": product, "dwell_seconds": dwell, "at": at})
+
+
+def _dwell(rng: np.random.Generator, users: Users, visits: Visits, visit: NDArray[np.int32]) -> Array:
+    """Draw how long each event took, in seconds to a tenth."""
+    wealth, noise = users.wealth[visits.user[visit]], rng.normal(size=len(visit))
+    return np.round(np.exp(3 + 0.7 * wealth - 0.6 * visits.business[visit] + 0.6 * noise), 1)
 
 
 def _event_kinds(
-    rng: np.random.Generator, shop: Shop, users: Users, visits: Visits, visit: Integers
-) -> NDArray[np.object_]:
-    user, intent, kinds = visits.user[visit], visits.intent[visit], shop.kinds
-    utility = {
-        kinds.view: np.full(len(visit), 1.2),
-        kinds.search: -0.5 + 1.5 * (intent > 0) + 0.8 * visits.business[visit] * shop.has_pools,
-        kinds.commit: -2.0 + 3.0 * (intent == 1),
-        kinds.thrift: -0.2 + 1.4 * users.thrift[user] - 1.2 * visits.business[visit] * shop.has_pools,
-        kinds.quality: -0.5 + 1.1 * users.quality[user],
-        kinds.style: -0.5 + 1.1 * users.style[user] * shop.has_images,
-    }
-    drawn = (np.stack(list(utility.values()), axis=1) + rng.gumbel(size=(len(visit), len(utility)))).argmax(axis=1)
-    names: NDArray[np.object_] = np.array(list(utility), dtype=object)
-    return np.asarray(names[drawn])
+    rng: np.random.Generator, shop: Shop, users: Users, visits: Visits, visit: NDArray[np.int32]
+) -> NDArray[np.int8]:
+    user, intent = visits.user[visit], visits.intent[visit]
+    utility = (  # in the order of `EventKinds`
+        np.full(len(visit), 1.2),
+        -0.5 + 1.5 * (intent > 0) + 0.8 * visits.business[visit] * shop.has_pools,
+        -2.0 + 3.0 * (intent == 1),
+        -0.2 + 1.4 * users.thrift[user] - 1.2 * visits.business[visit] * shop.has_pools,
+        -0.5 + 1.1 * users.quality[user],
+        -0.5 + 1.1 * users.style[user] * shop.has_images,
+    )
+    stacked = np.stack(utility, axis=1)
+    return (stacked + rng.gumbel(size=stacked.shape)).argmax(axis=1).astype(np.int8)
 
 
 def _seen_product(
@@ -147,10 +160,10 @@ def _seen_product(
     users: Users,
     catalogue: Catalogue,
     visits: Visits,
-    visit: Integers,
+    visit: NDArray[np.int32],
     at: Integers,
     start: int,
-) -> Integers:
+) -> NDArray[np.int32]:
     """Draw the product of each event: of the wanted category mostly, dear for the wealthy, good for who likes it."""
     user = visits.user[visit]
     log_price = np.log(catalogue.table["list_price"].to_numpy("float64"))
@@ -165,7 +178,7 @@ def _seen_product(
     )
     utility = np.log(catalogue.popularity) + taste + wanted + rng.gumbel(size=taste.shape)
     launched = catalogue.launched_day <= ((at - start) / MICROSECONDS_PER_DAY)[:, None]
-    return np.asarray(np.where(launched, utility, -np.inf).argmax(axis=1), dtype=np.int64)
+    return np.asarray(np.where(launched, utility, -np.inf).argmax(axis=1), dtype=np.int32)
 
 
 def _numbered(name: str, numbers: Integers) -> NDArray[np.object_]:

@@ -10,10 +10,11 @@ from typing import ClassVar
 
 import pandas as pd
 
-from models.simulation.marketplace import MarketplaceConfig, simulate
+from models.simulation.catalogue import Image
+from models.simulation.draws import Draws
+from models.simulation.marketplace import MarketplaceConfig
 
 VERSION = 1  # raise it when the simulation changes, so that a dataset collected before is read anew
-BLOCK_ROWS = 100_000
 
 
 @dataclass(frozen=True)
@@ -34,29 +35,29 @@ class SimulatedMarketplace:
 
     def tables(self) -> frozenset[str]:
         """Name the contract's tables that this domain has."""
-        return frozenset(self._tables)
+        return self._draws.table_names()
 
     def origin(self, table: str) -> str:
         """Name the table of the simulation."""
         return f"{table} of {self.name}"
 
     def batches(self, table: str, since: datetime | None = None) -> Iterator[pd.DataFrame]:
-        """Give the rows of a table; nothing is ever added to them, so that they are always read whole."""
-        frame = self._tables[table]
-        for start in range(0, max(len(frame), 1), BLOCK_ROWS):
-            yield frame.iloc[start : start + BLOCK_ROWS].reset_index(drop=True)
+        """Give a table block by block of users; nothing is ever added to it, so that it is always read whole."""
+        blocks = self._draws.blocks(table)
+        return map(self._with_images, blocks) if table == "products" else blocks
+
+    def _with_images(self, products: pd.DataFrame) -> pd.DataFrame:
+        images = self._draws.catalogue.images
+        return products.assign(image=[_png(images[name]) for name in products["product_id"]]) if images else products
 
     @cached_property
-    def _tables(self) -> dict[str, pd.DataFrame]:
-        from PIL import Image
+    def _draws(self) -> Draws:
+        return Draws.of(self.config)
 
-        market = simulate(self.config)
-        products = market.tables["products"]
-        if market.images:
-            files = []
-            for product in products["product_id"]:
-                file = io.BytesIO()
-                Image.fromarray(market.images[product]).save(file, format="PNG")
-                files.append(file.getvalue())
-            products = products.assign(image=files)
-        return market.tables | {"products": products}
+
+def _png(image: Image) -> bytes:
+    from PIL.Image import fromarray
+
+    file = io.BytesIO()
+    fromarray(image).save(file, format="PNG")
+    return file.getvalue()

@@ -9,7 +9,7 @@ import argparse
 import json
 import logging
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +24,11 @@ from models.demand.fitted import FittedDemand, fit_demand
 from models.demand.metrics import Estimate, Outcomes, evaluate, log_loss_difference
 from models.demand.network import DemandConfig
 from models.demand.panel import own_price_elasticity
-from models.demand.training import SMALL_LOG_TRAINING, TrainingConfig
+from models.demand.training import TrainingConfig
 from models.features.decisions import Decisions, Split, split_by_time
 from tasks.settings import Settings
 from tasks.sources.tafeng import TaFeng, weekly_sales
+from tasks.training.fit import Recipe
 from tests.benchmarks.tabular import TabularView
 
 logger = logging.getLogger("pricing.benchmark")
@@ -35,9 +36,9 @@ logger = logging.getLogger("pricing.benchmark")
 Array = NDArray[np.float64]
 ROUNDS, PATIENCE = 600, 40
 PEER = "LightGBM"
-OURS = {  # as `pricing run` fits it; then an ensemble, trained as is best for small logs
-    "demand model": (DemandConfig(), TrainingConfig()),
-    "demand model, three networks": (DemandConfig(members=3), replace(SMALL_LOG_TRAINING, epochs=4)),
+OURS = {  # one network, trained as for large logs; then what `pricing run` fits
+    "demand model, one network": (DemandConfig(), TrainingConfig()),
+    "demand model": (Recipe().demand, Recipe().training),
 }
 
 

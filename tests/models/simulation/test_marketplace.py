@@ -7,6 +7,7 @@ import pytest
 
 from models.features.content import ProductContent
 from models.simulation.domains import Domain
+from models.simulation.draws import Draws
 from models.simulation.marketplace import Marketplace, MarketplaceConfig, MarketplaceError, simulate
 
 DOMAINS = get_args(Domain)
@@ -79,6 +80,30 @@ def test_the_same_seed_gives_the_same_marketplace_and_another_seed_another() -> 
     assert not simulate(MarketplaceConfig(users=50, products=8, offers=300, seed=1)).log.frame.equals(first.log.frame)
 
 
+@pytest.mark.parametrize("domain", DOMAINS)
+def test_the_size_of_the_blocks_changes_no_row(domain: Domain) -> None:
+    draws = Draws.of(market(domain).config)
+    for name, whole in market(domain).tables.items():
+        for users in (7, 150, 1_000):
+            rows = pd.concat(draws.blocks(name, users), ignore_index=True)
+            pd.testing.assert_frame_equal(rows, whole)
+
+
+@pytest.mark.parametrize("domain", DOMAINS)
+def test_blocks_hold_no_more_than_their_users(domain: Domain) -> None:
+    draws = Draws.of(market(domain).config)
+    for name in ("users", "behaviour", "offers"):
+        assert max(block["user_id"].nunique() for block in draws.blocks(name, 30)) <= 30
+
+
+def test_new_products_are_offered_after_the_log_alone() -> None:
+    shop = simulate(MarketplaceConfig(users=200, products=20, offers=3_000, new_share=0.25))
+    logged, asked = (set(decisions.frame["product_id"]) for decisions in (shop.log, shop.requests))
+    assert len(asked - logged) == 5
+    before = shop.tables["behaviour"]["occurred_at"] < shop.tables["offers"]["offered_at"].max()
+    assert not set(shop.tables["behaviour"].loc[before, "product_id"]) & (asked - logged)
+
+
 def test_prices_are_whole_cents_inside_the_guardrails_and_every_one_has_a_density() -> None:
     offers = market().tables["offers"]
     cents = offers["price"] * 100
@@ -121,7 +146,12 @@ def test_content_reaches_log_and_requests() -> None:
 
 @pytest.mark.parametrize(
     ("wrong", "named"),
-    [({"domain": "zoo"}, "zoo"), ({"products": 2}, "2 products"), ({"randomised_share": 2.0}, "2.0")],
+    [
+        ({"domain": "zoo"}, "zoo"),
+        ({"products": 2}, "2 products"),
+        ({"randomised_share": 2.0}, "2.0"),
+        ({"new_share": 0.8}, "0.8"),
+    ],
 )
 def test_what_cannot_be_simulated_is_refused(wrong: dict, named: str) -> None:
     with pytest.raises(MarketplaceError, match=named):
