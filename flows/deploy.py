@@ -5,6 +5,7 @@ from typing import Literal, Self
 from prefect import flow
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from models.form import as_form
 from tasks.books.book_report import report_book
 from tasks.books.certify import certify
 from tasks.books.price import price
@@ -16,7 +17,7 @@ from tasks.registry.promote import promote
 class DeployParameters(BaseModel):
     """Which model version to put live, and under which policy."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", json_schema_extra=as_form)
 
     version: str = Field("challenger", title="Version", description="An alias or a number of the registry.")
     policy: str | None = Field(
