@@ -5,6 +5,7 @@ from typing import Literal, Self
 from prefect import flow
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from models.form import as_form
 from tasks.books.book_report import report_book
 from tasks.books.certify import certify
 from tasks.books.choose import choose_candidates
@@ -19,7 +20,7 @@ from tasks.runners import Runner, for_each_block
 class DeployParameters(BaseModel):
     """Which model version to put live, and under which policy."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", json_schema_extra=as_form)
 
     version: str = Field("challenger", title="Version", description="An alias or a number of the registry.")
     policy: str | None = Field(

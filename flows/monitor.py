@@ -5,6 +5,7 @@ from typing import Self
 from prefect import flow
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from models.form import as_form
 from tasks.monitoring.judge import Surveillance, judge, raise_alarms
 from tasks.monitoring.observe import Windows, observe
 from tasks.monitoring.report import report_monitoring
@@ -13,7 +14,7 @@ from tasks.monitoring.report import report_monitoring
 class MonitorParameters(BaseModel):
     """Which windows of time to look at, and when they amount to an alarm."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", json_schema_extra=as_form)
 
     window_hours: float = Field(24, gt=0, le=24 * 31, title="Hours of a window")
     windows: int = Field(5, ge=1, le=60, title="Windows", description="How many to look back.")

@@ -3,6 +3,7 @@
 from prefect import flow
 from pydantic import BaseModel, ConfigDict, Field
 
+from models.form import as_form
 from tasks.books.publish import repair_champion
 from tasks.quotes.reprice import RepriceTally, reprice_waiting
 
@@ -10,7 +11,7 @@ from tasks.quotes.reprice import RepriceTally, reprice_waiting
 class RepriceParameters(BaseModel):
     """How long to go on, and in which portions."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", json_schema_extra=as_form)
 
     minutes: float | None = Field(None, gt=0, title="Minutes", description="Empty: until the run is cancelled.")
     entries_at_once: int = Field(

@@ -3,13 +3,14 @@
 from prefect import flow
 from pydantic import BaseModel, ConfigDict, Field
 
+from models.form import as_form
 from tasks.books.publish import LiveBook, roll_back
 
 
 class RollbackParameters(BaseModel):
     """Which book to return to."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", json_schema_extra=as_form)
 
     book: int | None = Field(
         None, ge=1, title="Book", description="A number that `pricing books` lists; empty: the one before."

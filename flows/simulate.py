@@ -5,6 +5,7 @@ from dataclasses import replace
 from prefect import flow
 from pydantic import BaseModel, ConfigDict, Field
 
+from models.form import as_form
 from models.simulation.domains import Domain
 from models.simulation.marketplace import MarketplaceConfig
 from tasks.simulate import LIST_PRICE_NAME, Simulation, learn, report_simulation, sell_season, try_policy
@@ -13,7 +14,7 @@ from tasks.simulate import LIST_PRICE_NAME, Simulation, learn, report_simulation
 class SimulateParameters(BaseModel):
     """Which policies to compare, and on what."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", json_schema_extra=as_form)
 
     domain: Domain = Field("ecommerce", title="Domain", description="Whose truth the marketplace follows.")
     policy: str | None = Field(

@@ -3,6 +3,7 @@
 from prefect import flow
 from pydantic import BaseModel, ConfigDict, Field
 
+from models.form import as_form
 from tasks.books.publish import repair_champion
 from tasks.data.collect import collect
 from tasks.data.validate import validate
@@ -18,7 +19,7 @@ from tasks.training.fit import Recipe, fit
 class TrainParameters(BaseModel):
     """What to learn from, and how."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", json_schema_extra=as_form)
 
     source: SourceParameters = Field(SourceParameters(), title="Source", description="Where the tables come from.")
     policy: str = Field(

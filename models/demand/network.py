@@ -2,15 +2,17 @@
 
 import math
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import torch
+from pydantic import ConfigDict
 from torch import Tensor, nn
 from torch.nn import functional
 
 from models.demand.layers import FeatureEncoder, TransformerBlock, content_map, embedding, mlp
 from models.features.columns import Features
 from models.features.encoding import EncodedDecisions, Encoding, Events, Histories, Products
+from models.form import as_form
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,8 @@ class DemandConfig:
         members: networks of different seeds whose mean response is the model's, and whose spread its uncertainty.
 
     """
+
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(json_schema_extra=as_form)
 
     dimension: int = 32
     heads: int = 2

@@ -3,12 +3,13 @@
 import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import NDArray
+from pydantic import ConfigDict
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -20,6 +21,7 @@ from models.errors import PricingError
 from models.features.decisions import Decisions
 from models.features.encoding import EncodedDecisions, Encoding
 from models.features.offer_log import Log, Offers
+from models.form import as_form
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -52,6 +54,8 @@ class TrainingConfig:
         seed: of weights, order, masks and dropout.
 
     """
+
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(json_schema_extra=as_form)
 
     epochs: int = 5
     patience: int = 2

@@ -7,15 +7,17 @@ as it stands mistakes demand for price. The same draws without that link make th
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Self
+from typing import ClassVar, Self
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from pydantic import ConfigDict
 
 from models.errors import PricingError
 from models.features.content import ProductContent
 from models.features.decisions import Decisions
+from models.form import as_form
 from models.simulation.catalogue import LATE_EVERY, Image
 from models.simulation.domains import CURVE_COLUMNS, TRUTHS, Domain
 from models.simulation.draws import Draws
@@ -38,7 +40,9 @@ class MarketplaceConfig:
 
     Args:
         domain: whose truth it follows.
-        users, products, offers: how many there are; each user visits often enough to be shown his offers.
+        users: how many there are.
+        products: how many there are to choose from.
+        offers: how many are logged; each user visits often enough to be shown his.
         days: length of the log.
         confounded: whether logged prices follow the hidden demand shock.
         randomised_share: share of logged prices drawn over the whole guardrail range.
@@ -46,6 +50,8 @@ class MarketplaceConfig:
         seed: of every draw.
 
     """
+
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(json_schema_extra=as_form)
 
     domain: Domain = "ecommerce"
     users: int = 4_000

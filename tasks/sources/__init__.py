@@ -12,6 +12,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
 from models.errors import PricingError
+from models.form import as_form
 from models.simulation.domains import Domain
 from models.simulation.marketplace import MarketplaceConfig
 from tasks.settings import Settings
@@ -59,16 +60,20 @@ class Source(Protocol):
 class SourceParameters(BaseModel):
     """Which dataset to collect, as the form of the Prefect UI asks for it. It holds no secret."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, json_schema_extra=as_form)
 
     kind: Literal["tafeng", "files", "database", "marketplace"] = Field(
         default="tafeng",
+        title="Kind of place",
         description="tafeng: four months of a real supermarket. files: a folder of Parquet or CSV. "
         "database: tables or views. marketplace: a simulated shop, hotel, lender or car dealer.",
     )
-    path: Path | None = Field(default=None, description="files: the folder with users.parquet or users.csv and so on.")
+    path: Path | None = Field(
+        default=None, title="Folder", description="files: the folder with users.parquet or users.csv and so on."
+    )
     url: str | None = Field(
         default=None,
+        title="URL",
         description="database: SQLAlchemy URL without a password. One with a password belongs into the "
         "environment variable PRICING_SOURCE_URL, which is read where this is empty.",
     )

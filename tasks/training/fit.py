@@ -20,6 +20,7 @@ from models.demand.network import DemandConfig
 from models.demand.training import SMALL_LOG_TRAINING, TrainingConfig
 from models.features.content import Encoders
 from models.features.decisions import Split, split_by_time
+from models.form import as_form
 from tasks.data.snapshots import Snapshot
 from tasks.database import database_url, transaction
 from tasks.settings import Settings
@@ -36,7 +37,7 @@ log = logging.getLogger("pricing.fit")
 class Recipe(BaseModel):
     """How a demand model is made from a snapshot's features."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", json_schema_extra=as_form)
 
     holdout_days: float = Field(28, gt=0, title="Held-out days", description="The last days, kept for evaluation.")
     validation_days: float = Field(
