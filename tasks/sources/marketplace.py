@@ -40,7 +40,9 @@ class SimulatedMarketplace:
         """Name the table of the simulation."""
         return f"{table} of {self.name}"
 
-    def batches(self, table: str, since: datetime | None = None) -> Iterator[pd.DataFrame]:
+    def batches(
+        self, table: str, since: datetime | None = None, until: datetime | None = None
+    ) -> Iterator[pd.DataFrame]:
         """Give the rows of a table; nothing is ever added to them, so that they are always read whole."""
         frame = self._tables[table]
         for start in range(0, max(len(frame), 1), BLOCK_ROWS):
