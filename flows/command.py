@@ -5,6 +5,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -78,6 +79,33 @@ def run(
         registered = train(TrainParameters(source=wanted, policy=policy))
         deploy(DeployParameters(version=str(registered.version), policy=policy, approval=approval.value))
         answers.print_summary(summarise())
+
+
+@app.command(
+    epilog="Example: pricing backfill --source files --path shop/ --currency EUR --from 2026-01-01 --to 2026-04-01"
+)
+def backfill(
+    since: Annotated[datetime, typer.Option("--from", formats=["%Y-%m-%d"], help="The first day, UTC.")],
+    until: Annotated[datetime, typer.Option("--to", formats=["%Y-%m-%d"], help="The day after the last one, UTC.")],
+    step_days: Annotated[int, typer.Option(min=1, max=366, help="Days that are validated and merged at once.")] = 7,
+    source: Annotated[Source, typer.Option(help="Where the tables come from.")] = Source.tafeng,
+    path: Annotated[Path | None, typer.Option(help="files: the folder with users.parquet and so on.")] = None,
+    url: Annotated[str | None, typer.Option(help="database: SQLAlchemy URL of the tables or views.")] = None,
+    currency: Annotated[str | None, typer.Option(help="ISO 4217 code of the data's money, such as EUR.")] = None,
+) -> None:
+    """Collect and validate a source's past, some days at a time; a refused portion ends it, those before it stay."""
+    if until <= since:
+        raise typer.BadParameter("--to must be later than --from")
+    with _platform():
+        from flows.backfill import BackfillParameters
+        from flows.backfill import backfill as backfill_flow
+        from tasks.sources import source_parameters
+
+        wanted = source_parameters(source.value, path, url, currency)
+        days = {"since": since.date(), "until": until.date(), "step_days": step_days}
+        snapshot = backfill_flow(BackfillParameters(source=wanted, **days))
+    rows = ", ".join(f"{table} {count:,}" for table, count in snapshot.row_counts.items())
+    answers.console.print(f"Snapshot {snapshot.snapshot_id[:12]} of {snapshot.dataset}: {rows}.", markup=False)
 
 
 @app.command(epilog="Example: pricing up")

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from time import perf_counter
 
+import pandas as pd
 import psycopg2.extras
 from prefect import task
 from psycopg2 import sql as names
@@ -23,6 +24,19 @@ from tasks.sources.recorded import Recorded
 OVERLAP = timedelta(days=1)  # how late a row may arrive and still be read: sources that can, start that much earlier
 
 log = logging.getLogger("pricing.collect")
+
+
+@dataclass(frozen=True)
+class Period:
+    """The times from ``since`` to before ``until``; ``number`` counts the periods of a backfill from 0."""
+
+    since: datetime
+    until: datetime
+    number: int = 0
+
+    def covers(self, times: pd.Series) -> "pd.Series[bool]":
+        """Which times lie in it (rows,)."""
+        return (times >= self.since) & (times < self.until)
 
 
 @dataclass(frozen=True)
@@ -49,11 +63,38 @@ def collect(parameters: SourceParameters) -> Load:
         PseudonymError: pseudonyms are asked for, and the database holds user ids as they came.
         ContractError: the source breaks the data contract. Nothing of the load stays.
     """
+    return collect_from(*_opened(parameters))
+
+
+@task
+def collect_period(parameters: SourceParameters, period: Period) -> Load:
+    """Copy a source's rows of one period into the waiting tables of a new load.
+
+    Tables with a time (behaviour, market, offers) are restricted to the period, whatever the dataset has by now; the
+    others are read whole with the first period of a backfill, and not again. What the storefront recorded waits for the
+    next whole collection.
+
+    Raises:
+        SourceError: the source cannot be opened.
+        ContractError: the source breaks the data contract. Nothing of the load stays.
+    """
+    source, url = _opened(parameters)
+    with transaction(url) as connection:
+        present = _present_tables(source)
+        asked = {
+            table.name: [source]
+            for table in TABLES.values()
+            if table.name in present and (table.time is not None or period.number == 0)
+        }
+        return _fill_load(connection, source, None, asked, period)
+
+
+def _opened(parameters: SourceParameters) -> tuple[Source, str]:
     settings = Settings()
-    source, url = open_source(parameters, settings), database_url(settings)
+    url = database_url(settings)
     if settings.pseudonyms:
         begin_pseudonyms(url)
-    return collect_from(source, url)
+    return open_source(parameters, settings), url
 
 
 def collect_from(source: Source, url: str) -> Load:
@@ -67,19 +108,27 @@ def collect_from(source: Source, url: str) -> Load:
         if known is not None:
             log.info("%s is unchanged since load %d", source.name, known.load_id)
             return known
-        present = _present_tables(source)
-        load_id = _open_load(connection, source, fingerprint)
-        row_counts = {
-            table.name: _collect_table(
-                connection,
-                [asked for asked, tables in ((source, present), (recorded, recorded.tables())) if table.name in tables],
-                Waiting(table, load_id),
-            )
-            for table in TABLES.values()
-        }
-        with connection.cursor() as cursor:
-            statement = "UPDATE data.loads SET row_counts = %s WHERE load_id = %s"
-            cursor.execute(statement, [psycopg2.extras.Json(row_counts), load_id])
+        places = (source, _present_tables(source)), (recorded, recorded.tables())
+        asked = {name: [place for place, tables in places if name in tables] for name in TABLES}
+        return _fill_load(connection, source, fingerprint, asked)
+
+
+def _fill_load(
+    connection: Connection,
+    source: Source,
+    fingerprint: str | None,
+    asked: dict[str, list[Source]],
+    period: Period | None = None,
+) -> Load:
+    """Open a load and copy into it what is asked for each table by name, and of whom; other tables stay empty."""
+    load_id = _open_load(connection, source, fingerprint)
+    row_counts = {
+        name: _collect_table(connection, asked.get(name, []), Waiting(table, load_id), period)
+        for name, table in TABLES.items()
+    }
+    with connection.cursor() as cursor:
+        statement = "UPDATE data.loads SET row_counts = %s WHERE load_id = %s"
+        cursor.execute(statement, [psycopg2.extras.Json(row_counts), load_id])
     return Load(load_id, source.name, source.currency, row_counts)
 
 
@@ -117,28 +166,33 @@ def _open_load(connection: Connection, source: Source, fingerprint: str | None) 
     return int(load_id)
 
 
-def _collect_table(connection: Connection, sources: list[Source], waiting: Waiting) -> int:
+def _collect_table(connection: Connection, sources: list[Source], waiting: Waiting, period: Period | None) -> int:
     waiting.create(connection)
     started, table, rows = perf_counter(), waiting.table, 0
     for source in sources:
-        rows += _collect_rows(connection, source, waiting)
+        rows += _collect_rows(connection, source, waiting, period)
     if sources:
         waiting.refuse_duplicates(connection)
         log.info("%s: %s rows in %.1f s", table.name, f"{rows:,}", perf_counter() - started)
     return rows
 
 
-def _collect_rows(connection: Connection, source: Source, waiting: Waiting) -> int:
-    table = waiting.table
-    origin, since = source.origin(table.name), _watermark(connection, source.name, table)
-    row = 1
-    for frame in source.batches(table.name, since):
-        conforming = conform(frame, table, origin, row)
-        if "user_id" in conforming and not isinstance(source, Recorded):  # what was recorded has its stored ids already
-            conforming = conforming.assign(user_id=stored_user_ids(connection, conforming["user_id"]))
-        waiting.append(connection, conforming.assign(origin=origin, row_number=range(row, row + len(frame))))
-        row += len(frame)
-    return row - 1
+def _collect_rows(connection: Connection, source: Source, waiting: Waiting, period: Period | None) -> int:
+    table, origin = waiting.table, source.origin(waiting.table.name)
+    if period is None:
+        frames = source.batches(table.name, _watermark(connection, source.name, table))
+    else:
+        frames = source.batches(table.name, period.since, period.until)
+    row, kept = 1, 0
+    for frame in frames:
+        rows = conform(frame, table, origin, row).assign(origin=origin, row_number=range(row, row + len(frame)))
+        if "user_id" in rows and not isinstance(source, Recorded):  # what was recorded has its stored ids already
+            rows["user_id"] = stored_user_ids(connection, rows["user_id"])
+        if period is not None and table.time is not None:
+            rows = rows[period.covers(rows[table.time])]
+        waiting.append(connection, rows)
+        row, kept = row + len(frame), kept + len(rows)
+    return kept
 
 
 def _watermark(connection: Connection, dataset: str, table: Table) -> datetime | None:

@@ -52,8 +52,10 @@ class Source(Protocol):
         """What a person calls the place a table comes from: a file, or a table of a database."""
         ...
 
-    def batches(self, table: str, since: datetime | None = None) -> Iterator[pd.DataFrame]:
-        """The table's rows as the source has them; a source may leave out rows older than ``since``."""
+    def batches(
+        self, table: str, since: datetime | None = None, until: datetime | None = None
+    ) -> Iterator[pd.DataFrame]:
+        """The table's rows as the source has them; rows before ``since`` and from ``until`` on may be left out."""
         ...
 
 

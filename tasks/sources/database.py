@@ -21,8 +21,8 @@ IMAGE_BLOCK_ROWS = 100
 class DatabaseSource:
     """Tables or views named as the contract names them, in the schema that the URL's user sees first.
 
-    ``since`` is passed on where the table's time is a timestamp with time zone. Databases that keep times
-    as text (SQLite) are read whole each time, because texts with different offsets do not sort by time. The
+    ``since`` and ``until`` are passed on where the table's time is a timestamp with time zone. Databases that keep
+    times as text (SQLite) are read whole each time, because texts with different offsets do not sort by time. The
     password is in no name, message or representation.
 
     Raises:
@@ -82,15 +82,18 @@ class DatabaseSource:
         """The table and its database."""
         return f"{table} in {self._place}"
 
-    def batches(self, table: str, since: datetime | None = None) -> Iterator[pd.DataFrame]:
+    def batches(
+        self, table: str, since: datetime | None = None, until: datetime | None = None
+    ) -> Iterator[pd.DataFrame]:
         """The table's rows as a stream; numbers of rows count them as they were read."""
         contract = TABLES[table]
         with self._engine(self.origin(table)) as engine, engine.connect() as connection:
             source = sqlalchemy.Table(table, sqlalchemy.MetaData(), autoload_with=connection, resolve_fks=False)
             statement = sqlalchemy.select(source)
             time = source.columns.get(contract.time) if contract.time else None
-            if since is not None and time is not None and getattr(time.type, "timezone", False):
-                statement = statement.where(time >= since)
+            if time is not None and getattr(time.type, "timezone", False):
+                bounds = [] if since is None else [time >= since]
+                statement = statement.where(*bounds, *([] if until is None else [time < until]))
             size = IMAGE_BLOCK_ROWS if contract.has_images and "image" in source.columns else BLOCK_ROWS
             streamed = connection.execution_options(stream_results=True, max_row_buffer=size).execute(statement)
             names = list(streamed.keys())

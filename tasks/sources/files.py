@@ -84,7 +84,9 @@ class FilesSource:
             whole.update(f"{path.relative_to(self.folder)} {stat.st_size} {stat.st_mtime_ns}\n".encode())
         return whole.hexdigest()
 
-    def batches(self, table: str, since: datetime | None = None) -> Iterator[pd.DataFrame]:
+    def batches(
+        self, table: str, since: datetime | None = None, until: datetime | None = None
+    ) -> Iterator[pd.DataFrame]:
         """The rows of a table's file, from its first; files are always read whole."""
         path = self._file(table)
         if path is None:

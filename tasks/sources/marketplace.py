@@ -41,7 +41,9 @@ class SimulatedMarketplace:
         """Name the table of the simulation."""
         return f"{table} of {self.name}"
 
-    def batches(self, table: str, since: datetime | None = None) -> Iterator[pd.DataFrame]:
+    def batches(
+        self, table: str, since: datetime | None = None, until: datetime | None = None
+    ) -> Iterator[pd.DataFrame]:
         """Give a table block by block of users; nothing is ever added to it, so that it is always read whole."""
         blocks = self._draws.blocks(table)
         return map(self._with_images, blocks) if table == "products" else blocks

@@ -53,7 +53,9 @@ class Recorded:
         """Where the rows were recorded."""
         return "pricing.events" if table == "behaviour" else "pricing.quotes"
 
-    def batches(self, table: str, since: datetime | None = None) -> Iterator[pd.DataFrame]:
+    def batches(
+        self, table: str, since: datetime | None = None, until: datetime | None = None
+    ) -> Iterator[pd.DataFrame]:
         """Every row that no collection has brought in, however old: lateness is no reason to lose it."""
         parameters = {"dataset": self.name, "until": self._until}
         found = read_arrow(self.connection, sql.query(QUERIES[table]), parameters).to_pandas()

@@ -74,7 +74,9 @@ class TaFeng:
         """Name the file of the wheel from which the table is built."""
         return f"{table} of {MEMBER}"
 
-    def batches(self, table: str, since: datetime | None = None) -> Iterator[pd.DataFrame]:
+    def batches(
+        self, table: str, since: datetime | None = None, until: datetime | None = None
+    ) -> Iterator[pd.DataFrame]:
         """Give the rows of a table; the log has ended, so that it is always read whole.
 
         Raises:
