@@ -19,6 +19,7 @@ from models.features.content import ProductContent
 from models.features.decisions import Decisions
 from models.form import as_form
 from models.simulation.catalogue import LATE_EVERY, Image
+from models.simulation.demand_shift import DemandShift
 from models.simulation.domains import CURVE_COLUMNS, TRUTHS, Domain
 from models.simulation.draws import Draws
 from models.simulation.offers import OFFERS_PER_VISIT
@@ -96,7 +97,8 @@ class Marketplace:
         images: (64, 64, 3) a product, where the domain has pictures.
         log: all logged offers with their features.
         requests: visits after the log's end, to be priced; their events stand beside the log's.
-        curves: level, sensitivity and business share of every decision, by decision id.
+        curves: level, sensitivity, business share, hidden shock and willingness (a factor of what the user is ready to
+            pay) of every decision, by decision id.
 
     """
 
@@ -120,6 +122,20 @@ class Marketplace:
         """
         return self._probability(self._curves_of(decisions), price_ratio)
 
+    def probability_under(self, decisions: Decisions, price_ratio: Array, shock: Array) -> Array:
+        """Return the true probability (rows,) at price / list price (rows,), in weeks of these hidden shocks (rows,).
+
+        Raises:
+            MarketplaceError: a decision is not of this marketplace.
+
+        """
+        return self._probability_under(self._curves_of(decisions), price_ratio, shock)
+
+    def shifted(self, shift: DemandShift) -> Self:
+        """Return the same marketplace whose users answer differently from a moment on; what was logged stays."""
+        times = [part.frame.set_index("decision_id")["decided_at"] for part in (self.log, self.requests)]
+        return replace(self, curves=shift.applied(self.curves, pd.concat(times).loc[self.curves.index]))
+
     def bounds(self, decisions: Decisions) -> tuple[Array, Array]:
         """Return the full guardrail range of each decision as price / list price (rows,), (rows,)."""
         floor, ceiling = (decisions.frame[name].to_numpy("float64") for name in ("floor", "ceiling"))
@@ -129,9 +145,12 @@ class Marketplace:
         """Return the price / list price (rows,) of the highest true expected profit inside the guardrails."""
         return self.best_ratio(decisions, decisions.frame["unit_cost"].to_numpy("float64"))
 
-    def best_ratio(self, decisions: Decisions, cost: Array) -> Array:
-        """Return the ratio (rows,) of the highest true profit at a cost (rows,), which may hold a bid price."""
-        lower, upper = self.bounds(decisions)
+    def best_ratio(self, decisions: Decisions, cost: Array, bounds: tuple[Array, Array] | None = None) -> Array:
+        """Return the ratio (rows,) of the highest true profit at a cost (rows,), which may hold a bid price.
+
+        `bounds` are the lowest and highest ratio (rows,), (rows,), in place of the full guardrail range.
+        """
+        lower, upper = bounds or self.bounds(decisions)
         curves, margin = self._curves_of(decisions), cost / decisions.list_price
         best = np.empty(len(decisions))
         for rows in _blocks(len(decisions)):
@@ -158,14 +177,16 @@ class Marketplace:
         return best
 
     def _probability(self, curves: pd.DataFrame, price_ratio: Array) -> Array:
-        truth = TRUTHS[self.config.domain]
-        level, sensitivity, business = (curves[name].to_numpy("float64") for name in CURVE_COLUMNS)
         weights = _NODE_WEIGHTS / _NODE_WEIGHTS.sum()
-        shocks = truth.shock * _NODES
         mean = np.zeros(len(curves))
-        for shock, weight in zip(shocks, weights, strict=True):
-            mean += weight * truth.probability(level, sensitivity, business, price_ratio, shock)
+        for shock, weight in zip(TRUTHS[self.config.domain].shock * _NODES, weights, strict=True):
+            mean += weight * self._probability_under(curves, price_ratio, shock)
         return mean
+
+    def _probability_under(self, curves: pd.DataFrame, price_ratio: Array, shock: Array | float) -> Array:
+        level, sensitivity, business = (curves[name].to_numpy("float64") for name in CURVE_COLUMNS)
+        ratio = price_ratio / curves["willingness"].to_numpy("float64")
+        return TRUTHS[self.config.domain].probability(level, sensitivity, business, ratio, shock)
 
     def _curves_of(self, decisions: Decisions) -> pd.DataFrame:
         curves = self.curves.reindex(decisions.frame["decision_id"])
@@ -205,7 +226,9 @@ def simulate(config: MarketplaceConfig) -> Marketplace:
         images=draws.catalogue.images,
         log=tables.decisions(logged, behaviour, is_log=True),
         requests=tables.decisions(requested, behaviour, is_log=False),
-        curves=pd.concat([logged, requested]).set_index("decision_id")[list(CURVE_COLUMNS)],
+        curves=pd.concat([logged, requested])
+        .set_index("decision_id")[[*CURVE_COLUMNS, "shock"]]
+        .assign(willingness=1.0),
     )
 
 
