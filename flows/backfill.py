@@ -6,6 +6,7 @@ from typing import Self
 from prefect import flow
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from models.form import as_form
 from tasks.data.collect import Period, collect_period
 from tasks.data.snapshots import Snapshot
 from tasks.data.validate import validate
@@ -17,7 +18,7 @@ MOST_PERIODS = 1_000
 class BackfillParameters(BaseModel):
     """Which past of which source, and in which portions."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", json_schema_extra=as_form)
 
     source: SourceParameters = Field(SourceParameters(), title="Source", description="Where the tables come from.")
     since: date = Field(title="From", description="The first day, UTC.")
