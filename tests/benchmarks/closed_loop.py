@@ -3,8 +3,8 @@
     .venv/bin/python -m tests.benchmarks.closed_loop --results results --seeds 3
 
 It is the real path: the flows `train` and `deploy`, an embedded Postgres, `pricing.quote`, `pricing.record_event`,
-`pricing.record_outcome`, and the repricing between them; only the clock is the simulation's. The log that it starts from
-is confounded and nothing of it was randomised. A seed that is done is not run again.
+`pricing.record_outcome`, and the repricing between them; only the clock is the simulation's. The log that it starts
+from is confounded and nothing of it was randomised. A seed that is done is not run again.
 """
 
 import argparse
@@ -162,7 +162,7 @@ def policy_bounds(market: Marketplace, visits: Decisions, rules: PricingPolicy) 
 
 
 def broken(quotes: pd.DataFrame, rules: PricingPolicy) -> int:
-    """Count the quotes beyond a rule of the live policy, beyond their logged interval, or too far from the price before."""
+    """Count the quotes beyond a rule of the live policy, their logged interval, or a step from the price before."""
     sold = quotes[quotes["source"] != "list"].assign(refused=None)
     rails, live = rules.guardrails, sold["live_price"]
     outside = (sold["price"] < sold["lower"]) | (sold["price"] > sold["upper"])
@@ -225,7 +225,9 @@ FIGURES = (
 def own_prices(visits: Decisions) -> pd.DataFrame:
     """Return what a shop without a book would have charged, and what came of it, in the form of quotes."""
     quotes = visits.frame[["decision_id", "price", "list_price", "unit_cost", "floor", "ceiling", "purchased"]]
-    return quotes.assign(lower=np.nan, upper=np.nan, live_price=np.nan, randomised=False, propensity=np.nan, source="list")
+    return quotes.assign(
+        lower=np.nan, upper=np.nan, live_price=np.nan, randomised=False, propensity=np.nan, source="list"
+    )
 
 
 def run_seed(loop: Loop, seed: int, home: Path) -> Iterator[dict[str, Any]]:
@@ -250,7 +252,12 @@ def run_seed(loop: Loop, seed: int, home: Path) -> Iterator[dict[str, Any]]:
         if books:
             rules, quotes = PricingPolicy.from_mapping(books[0]["policy"], "the book"), shop.open(since, since + WEEK)
         else:  # the week becomes part of the log
-            rules, quotes, live, log = policy(), own_prices(visits), replace(live, opens_at=since + WEEK), log + len(visits)
+            rules, quotes, live, log = (
+                policy(),
+                own_prices(visits),
+                replace(live, opens_at=since + WEEK),
+                log + len(visits),
+            )
             shop = replace(shop, live=live)
         found |= {"storefront_seconds": time.perf_counter() - opened} | measure(live.market, visits, quotes, rules)
         found |= {
@@ -310,7 +317,7 @@ def main() -> None:
         parser.add_argument(f"--{name}", type=int, default=value)
     parser.add_argument("--only", type=int, help="run this seed alone, in this process")
     arguments = parser.parse_args()
-    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", force=True)
     loop = replace(Loop(), **{name: getattr(arguments, name) for name in asdict(Loop())})
     folder = (arguments.results / "closed_loop").resolve()
     folder.mkdir(parents=True, exist_ok=True)
@@ -320,7 +327,9 @@ def main() -> None:
     for seed in range(arguments.seeds):
         file = folder / f"seed-{seed}.json"
         if not is_done(file, loop):
-            subprocess.run([sys.executable, "-m", "tests.benchmarks.closed_loop", *sys.argv[1:], "--only", str(seed)], check=True)
+            subprocess.run(
+                [sys.executable, "-m", "tests.benchmarks.closed_loop", *sys.argv[1:], "--only", str(seed)], check=True
+            )
     done = [json.loads((folder / f"seed-{seed}.json").read_text())["cycles"] for seed in range(arguments.seeds)]
     write_report(pd.DataFrame([cycle for cycles in done for cycle in cycles]), arguments.results / "report")
 

@@ -142,7 +142,9 @@ def _signals(live: LiveMarket, table: str, since: pd.Timestamp, until: pd.Timest
 
 
 def _nothing(table: str) -> pd.DataFrame:
-    return pd.DataFrame({"at": pd.DatetimeIndex([], tz="UTC"), **dict.fromkeys(FEATURES[table], pd.Series(dtype=object))})
+    return pd.DataFrame(
+        {"at": pd.DatetimeIndex([], tz="UTC"), **dict.fromkeys(FEATURES[table], pd.Series(dtype=object))}
+    )
 
 
 def alarms(findings: list[list[Finding]]) -> list[tuple[str, ...]]:
@@ -273,7 +275,7 @@ def main() -> None:
     for name, value in asdict(Course()).items():
         parser.add_argument(f"--{name.replace('_', '-')}", type=int, default=value)
     arguments = parser.parse_args()
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", force=True)
     course = Course(**{name: getattr(arguments, name) for name in asdict(Course())})
     folder = arguments.results / "demand_shift"
     folder.mkdir(parents=True, exist_ok=True)

@@ -21,7 +21,7 @@ _EVENTS = {
     "user_id": "text", "kind": "text", "product_id": "text", "category": "text", "dwell_seconds": "double precision",
     "occurred_at": "timestamptz",
 }  # fmt: skip
-_RECORD_EVENTS = "SELECT count(pricing.record_event(%s)) FROM happened" % ", ".join(_EVENTS)
+_RECORD_EVENTS = f"SELECT count(pricing.record_event({', '.join(_EVENTS)})) FROM happened"
 _QUOTE = """
 CREATE TEMPORARY TABLE given ON COMMIT DROP AS
 SELECT asked.decision_id, asked.decided_at, quote.quote_id
