@@ -33,6 +33,7 @@ from tasks.books.candidates import (
     remaining_stock,
 )
 from tasks.books.price_stream import PriceStream, as_rows
+from tasks.books.spool import spooled
 from tasks.database import database_url, read_rows, transaction
 from tasks.registry.promote import Promotion
 from tasks.settings import Settings
@@ -70,8 +71,7 @@ class PricedBook:
 def price(promotion: Promotion) -> PricedBook:
     """Price the current snapshot under a promoted model and its policy, from features to staged rows block by block.
 
-    Only where limits tie the rows together are all of them held at once, as arrays of numbers; their prices are
-    written out by blocks there too.
+    Where limits tie the rows together they go to a file of PRICING_HOME first, and come from it as often as needed.
 
     Raises:
         NothingToPriceError: not one product has an admissible price.
@@ -132,10 +132,11 @@ def _settled(promotion: Promotion, requests: Iterator[BookRequest]) -> Iterator[
     """One book of all requests where stock or a limit ties them together, else one of each, as they come."""
     first = next(requests)
     if promotion.policy.binds_whole_book or first.remaining:
-        yield settle_book(BookRequest.joined([first, *requests]))
+        with spooled(chain([first], requests)) as kept:
+            yield settle_book(kept)
     else:
         for request in chain([first], requests):
-            yield settle_book(request)
+            yield settle_book([request])
 
 
 def _uniform_prices(promotion: Promotion, products: Candidates, terms: BookTerms) -> pd.DataFrame:
