@@ -1,6 +1,6 @@
 """Portfolio constraints (stock, discount budget, least volume and revenue), each met by one multiplier."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -87,9 +87,29 @@ class Portfolio:
         return ShadowPrices(bid_prices[self.pool] - volume, revenue, discount)
 
 
+Parts = Iterable[tuple[Portfolio, PriceResponse]]
+"""The rows of one book under the same limits, gone through as often as prices are tried; each may be made anew."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What the prices of some multipliers amount to over all rows, in expectation.
+
+    ``used`` is what the prices shown use of each constraint and ``best`` what the best admissible ones do; ``value`` is
+    the objective of the latter, ``charged`` the same less the charges, and ``tick`` what use a tick of price moves, in
+    money.
+    """
+
+    used: FloatArray
+    best: FloatArray
+    value: float
+    charged: float
+    tick: float
+
+
 @dataclass(frozen=True)
 class Solution:
-    """The multipliers found, the prices they give and the evidence that these are best.
+    """The multipliers found, and the evidence that their prices are best.
 
     ``duality_gap`` is relative to the dual value, which no prices inside the same guardrails can exceed under
     the limits, less what exploration uses of them. ``rounding_bound`` is relative to it too: at the multipliers
@@ -98,8 +118,6 @@ class Solution:
     """
 
     multipliers: FloatArray
-    shadow_prices: ShadowPrices
-    offer: Offer
     states: tuple[ConstraintState, ...]
     objective: float
     duality_gap: float
@@ -107,22 +125,22 @@ class Solution:
     iterations: int
 
 
-def solve(portfolio: Portfolio, response: PriceResponse, pool_ids: list[str]) -> Solution:
+def solve(parts: Parts, pool_ids: list[str]) -> Solution:
     """Find the least multipliers under which the prices shown keep every limit.
 
     Each multiplier lowers the use of its own constraint monotonically, so it is found inside a bracket;
     where several bind they are settled in turn, which is coordinate descent on the convex dual. Rounding
     and exploration then move usage a little, so limits are tightened by what is left over until the prices
     shown keep them. Where no multiplier is enough the states of the solution say which constraint is
-    violated.
+    violated. Of the rows only sums are kept, so that parts which are made anew are never held together.
     """
-    search = _Search(portfolio, response)
+    search = _Search(parts)
     multipliers = np.zeros_like(search.target)
     short, tightening = np.zeros_like(search.target), np.zeros_like(search.target)
     for attempt in range(TIGHTENINGS):
         multipliers = search.settle(multipliers, tightening)
-        offer = search.offer(multipliers)
-        excess = search.excess_of(offer.shown)
+        trial = search.offer(multipliers)
+        excess = search.excess_of(trial.used)
         # exploration may as well use less than the best prices would, which is given back once
         spare = np.where((multipliers > 0) & (excess < -SPARE), excess, 0.0) * (attempt == 0)
         if not (((excess > 0) & ~search.out_of_reach) | (spare < 0)).any():
@@ -131,63 +149,77 @@ def solve(portfolio: Portfolio, response: PriceResponse, pool_ids: list[str]) ->
         # by less than the tolerance no multiplier would move; coarse prices need ever more
         further = np.maximum(TOLERANCE * 1.5**attempt, tightening / 2)
         tightening += np.where(excess > 0, excess + further, spare)
-    found = _evidence(search, multipliers, offer, pool_ids)
+    found = _evidence(search, multipliers, trial, pool_ids)
     if found.duality_gap <= MAXIMUM_DUALITY_GAP or any(not state.is_met for state in found.states):
         return found
-    multipliers, offer = _sharpened(search, short, multipliers, offer)
-    return _evidence(search, multipliers, offer, pool_ids)
+    return _evidence(search, *_sharpened(search, short, multipliers, trial), pool_ids)
 
 
-def _sharpened(search: "_Search", short: FloatArray, enough: FloatArray, offer: Offer) -> tuple[FloatArray, Offer]:
+def _sharpened(search: "_Search", short: FloatArray, enough: FloatArray, found: Trial) -> tuple[FloatArray, Trial]:
     """Bisect towards the least multipliers whose admissible prices keep every limit.
 
     Where few rows share a pool and prices are coarse, use falls in steps and tightening overshoots the last
     one.
     """
     for _ in range(BISECTIONS):
-        trial = np.where((short > 0) & (short < enough), (short + enough) / 2, enough)
-        tried = search.offer(trial)
-        is_short = search.excess_of(tried.shown) > 0
-        short = np.where(is_short, trial, short)
+        middle = np.where((short > 0) & (short < enough), (short + enough) / 2, enough)
+        tried = search.offer(middle)
+        is_short = search.excess_of(tried.used) > 0
+        short = np.where(is_short, middle, short)
         if not is_short.any():
-            enough, offer = trial, tried
+            enough, found = middle, tried
             continue
-        mixed = np.where(is_short, enough, trial)  # pools do not touch each other, so most of the trial may stand
+        mixed = np.where(is_short, enough, middle)  # pools do not touch each other, so most of the middle may stand
         tried = search.offer(mixed)
-        if not (search.excess_of(tried.shown) > 0).any():
-            enough, offer = mixed, tried
-    return enough, offer
+        if not (search.excess_of(tried.used) > 0).any():
+            enough, found = mixed, tried
+    return enough, found
 
 
 class _Search:
     """The state of one search: how steeply usage answers to each multiplier, and the prices computed."""
 
-    def __init__(self, portfolio: Portfolio, response: PriceResponse) -> None:
-        self.portfolio, self.response = portfolio, response
-        self.target, self.sides = np.log(portfolio.limits), portfolio.sides
-        pools = len(portfolio.remaining)
+    def __init__(self, parts: Parts) -> None:
+        self.parts = parts
+        sold = price = 0.0
+        for portfolio, _ in parts:
+            self.limits, self.sides, pools = portfolio.limits, portfolio.sides, len(portfolio.remaining)
+            is_sold = portfolio.quantity > 0
+            sold, price = sold + float(is_sold.sum()), price + float(portfolio.objective.list_price[is_sold].sum())
+        self.target = np.log(self.limits)
         self.blocks = [slice(0, pools), *(slice(pools + i, pools + i + 1) for i in range(len(TOTALS)))]
-        sold = portfolio.quantity > 0
-        typical = float(portfolio.objective.list_price[sold].mean()) if sold.any() else 1.0
-        self.scale = np.full(len(self.target), typical)
+        self.scale = np.full(len(self.target), price / sold if sold else 1.0)
         self.scale[[pools, pools + 2]] = 1.0  # a charge per unit of money has no unit
         self.slope = 3.0 / self.scale  # of the excess in the multiplier: a first guess, for an elasticity of −3
         self.out_of_reach = np.zeros(len(self.target), dtype=bool)
         self.evaluations = 0
 
-    def excess_of(self, price: FloatArray) -> FloatArray:
+    def excess_of(self, usage: FloatArray) -> FloatArray:
         """Log of usage over limit, nearly straight in the multiplier; above 0 is a violation."""
         with np.errstate(divide="ignore"):
-            excess = self.sides * (np.log(self.portfolio.usage(price)) - self.target)
+            excess = self.sides * (np.log(usage) - self.target)
         return np.where(np.isnan(excess), -np.inf, excess)
 
     def excess(self, multipliers: FloatArray, tightening: FloatArray) -> FloatArray:
         self.evaluations += 1
-        return self.excess_of(self.response.relaxed(self.portfolio.shadow_prices(multipliers))) + tightening
+        usage = np.zeros_like(self.target)
+        for portfolio, response in self.parts:
+            usage += portfolio.usage(response.relaxed(portfolio.shadow_prices(multipliers)))
+        return self.excess_of(usage) + tightening
 
-    def offer(self, multipliers: FloatArray) -> Offer:
+    def offer(self, multipliers: FloatArray) -> Trial:
         self.evaluations += 1
-        return self.response.admissible(self.portfolio.shadow_prices(multipliers))
+        used, best = np.zeros_like(self.target), np.zeros_like(self.target)
+        value = charged = tick = 0.0
+        for portfolio, response in self.parts:
+            shadow = portfolio.shadow_prices(multipliers)
+            offer = response.admissible(shadow)
+            used += portfolio.usage(offer.shown)
+            best += portfolio.usage(offer.best)
+            value += float(portfolio.quantity @ portfolio.objective.value(offer.best))
+            charged += float(portfolio.quantity @ ChargedObjective(portfolio.objective, shadow).value(offer.best))
+            tick += _worth_of_a_tick(portfolio, response.tick, multipliers, offer.best)
+        return Trial(used, best, value, charged, tick)
 
     def settle(self, multipliers: FloatArray, tightening: FloatArray) -> FloatArray:
         """Settle each kind of constraint in turn until all of them are settled together."""
@@ -240,23 +272,17 @@ def _is_settled(multipliers: FloatArray, excess: FloatArray) -> Flags:
     return np.asarray((excess <= 0) & is_binding)
 
 
-def _evidence(search: _Search, multipliers: FloatArray, offer: Offer, pool_ids: list[str]) -> Solution:
-    portfolio = search.portfolio
-    shadow = portfolio.shadow_prices(multipliers)
-    value = float(portfolio.quantity @ portfolio.objective.value(offer.best))
-    charged = portfolio.quantity @ ChargedObjective(portfolio.objective, shadow).value(offer.best)
-    displaced = portfolio.usage(offer.shown) - portfolio.usage(offer.best)  # what exploration itself uses
-    allowance = np.nansum(portfolio.sides * multipliers * (portfolio.limits - displaced))
-    dual = float(charged + allowance)
+def _evidence(search: _Search, multipliers: FloatArray, trial: Trial, pool_ids: list[str]) -> Solution:
+    displaced = trial.used - trial.best  # what exploration itself uses
+    dual = trial.charged + float(np.nansum(search.sides * multipliers * (search.limits - displaced)))
     size = max(abs(dual), float(np.finfo(float).tiny))
-    gap, rounding = abs(dual - value) / size, _worth_of_a_tick(search, multipliers, offer.best) / size
-    states = tuple(_states(portfolio, multipliers, offer.shown, pool_ids))
-    return Solution(multipliers, shadow, offer, states, value, gap, rounding, search.evaluations)
+    gap, rounding = abs(dual - trial.value) / size, trial.tick / size
+    states = tuple(_states(search, multipliers, trial.used, pool_ids))
+    return Solution(multipliers, states, trial.value, gap, rounding, search.evaluations)
 
 
-def _worth_of_a_tick(search: _Search, multipliers: FloatArray, price: FloatArray) -> float:
+def _worth_of_a_tick(portfolio: Portfolio, tick: float, multipliers: FloatArray, price: FloatArray) -> float:
     """What the use of the limits by which every charged row's price moves a tick is worth, in money."""
-    portfolio, tick = search.portfolio, search.response.tick
     sold = portfolio.quantity > 0
     bids = np.append(multipliers[: len(portfolio.remaining)], 0.0)[portfolio.pool]
     discount, volume, revenue = multipliers[len(portfolio.remaining) :].tolist()
@@ -271,9 +297,9 @@ def _worth_of_a_tick(search: _Search, multipliers: FloatArray, price: FloatArray
 
 
 def _states(
-    portfolio: Portfolio, multipliers: FloatArray, price: FloatArray, pool_ids: list[str]
+    search: _Search, multipliers: FloatArray, usage: FloatArray, pool_ids: list[str]
 ) -> Iterator[ConstraintState]:
-    columns = (portfolio.limits, portfolio.usage(price), portfolio.sides, multipliers)
+    columns = (search.limits, usage, search.sides, multipliers)
     names = [("stock", pool_id) for pool_id in pool_ids] + [(name, None) for name in TOTALS]
     for (name, pool_id), limit, used, side, multiplier in zip(names, *(c.tolist() for c in columns), strict=True):
         if not np.isnan(limit):

@@ -1,7 +1,7 @@
 """Pricing decisions together: portfolio limits and the parity bound are kept, and a certificate says so."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 
@@ -54,19 +54,14 @@ class RowTally:
 
 @dataclass(frozen=True)
 class SettledBook:
-    """A request whose terms are decided, so that its rows can be priced block by block.
+    """Requests whose terms are decided, so that their rows can be priced block by block."""
 
-    ``withdrawn`` says why a row is not sold, or None.
-    """
-
-    request: BookRequest
+    requests: Iterable[BookRequest]
     terms: BookTerms
     solution: Solution
-    withdrawn: NDArray[np.object_]
 
-    def prices(self, rows: slice = slice(None)) -> pd.DataFrame:
-        """Return the prices of these rows, as `models.pricing.decide.price_decisions` gives them."""
-        request = self.request.take(rows)
+    def prices(self, request: BookRequest) -> pd.DataFrame:
+        """Return the prices of a request or a block of one, as `models.pricing.decide.price_decisions` gives them."""
         prices = price_decisions(
             request.decisions,
             request.curve,
@@ -79,12 +74,13 @@ class SettledBook:
             exploration_period=request.exploration_period,
             terms=self.terms,
         )
-        return _withdrawn(prices, self.withdrawn[rows])
+        return _withdrawn(prices, _withdrawals(request))
 
-    def blocks(self) -> Iterator[slice]:
-        """Yield the rows in blocks small enough for all that is said of a price; at least one, if empty."""
-        for start in range(0, max(len(self.request.decisions), 1), ROWS_PER_BLOCK):
-            yield slice(start, start + ROWS_PER_BLOCK)
+    def blocks(self) -> Iterator[BookRequest]:
+        """Yield the rows in blocks small enough for all that is said of a price; one at least of each request."""
+        for request in self.requests:
+            for start in range(0, max(len(request.decisions), 1), ROWS_PER_BLOCK):
+                yield request.take(slice(start, start + ROWS_PER_BLOCK))
 
     def certificate(self, counted: RowTally) -> Certificate:
         """Return the evidence, once all prices have been counted."""
@@ -102,13 +98,13 @@ class SettledBook:
 
 def price_book(request: BookRequest) -> PriceBook:
     """Price every decision of a request at once: `settle_book`, then the prices of all its rows."""
-    settled, counted = settle_book(request), RowTally()
-    prices = settled.prices().set_axis(request.decisions.index)
+    settled, counted = settle_book([request]), RowTally()
+    prices = settled.prices(request)
     counted.add(prices)
     return PriceBook(prices, settled.terms, settled.certificate(counted))
 
 
-def settle_book(request: BookRequest) -> SettledBook:
+def settle_book(requests: Iterable[BookRequest]) -> SettledBook:
     """Find the terms under which the expected sales, discounts and revenue of all decisions keep the limits.
 
     Limits hold for the prices shown, rounding and exploration included. A limit that no price inside the
@@ -116,9 +112,13 @@ def settle_book(request: BookRequest) -> SettledBook:
     parity, personal prices are kept as near the uniform price as the bound needs, by one band for everyone,
     so that no user's price depends on the group that user is in. Raises PolicyError where parity is bounded
     and ``group`` is missing, and the errors of `price_decisions`.
+
+    The requests (one at least) have policy and stock in common and are gone through many times: where they do not
+    stay in memory, neither does what is computed of their rows.
     """
+    request = next(iter(requests))
     bound = request.policy.fairness.parity_bound
-    book = _settled(request, parity_band=None)
+    book = _settled(requests, parity_band=None)
     if bound is None:
         return book
     if request.group is None:
@@ -131,10 +131,10 @@ def settle_book(request: BookRequest) -> SettledBook:
 def _within_parity(book: SettledBook, bound: float) -> SettledBook:
     """Bisect for a wide band around the uniform price whose prices keep the bound."""
     narrow, wide = 0.0, _widest(book)
-    best = _settled(book.request, parity_band=0.0)
+    best = _settled(book.requests, parity_band=0.0)
     for _ in range(PARITY_BISECTIONS):
         middle = (narrow + wide) / 2
-        trial = _settled(book.request, parity_band=middle)
+        trial = _settled(book.requests, parity_band=middle)
         if _gap(trial) <= bound:
             narrow, best = middle, trial
         else:
@@ -145,44 +145,60 @@ def _within_parity(book: SettledBook, bound: float) -> SettledBook:
 def _widest(book: SettledBook) -> float:
     """How far, as a share, a personal price is from the uniform price at most."""
     widest = 0.0
-    for rows in book.blocks():
-        prices = book.prices(rows)
+    for block in book.blocks():
+        prices = book.prices(block)
         widest = max(widest, float(np.abs(prices["price"] / prices["uniform_price"] - 1).max()))
     return widest
 
 
 def _gap(book: SettledBook) -> float:
     tally = ParityTally()
-    for rows in book.blocks():
-        part = book.request.take(rows)
-        assert part.group is not None  # noqa: S101
-        tally.add(book.prices(rows), part.decisions["user_id"], part.group)
+    for block in book.blocks():
+        assert block.group is not None  # noqa: S101
+        tally.add(book.prices(block), block.decisions["user_id"], block.group)
     return tally.report().gap
 
 
-def _settled(request: BookRequest, parity_band: float | None) -> SettledBook:
-    market = _Market.read(request, parity_band)
-    response = PriceResponse(market.relaxed, market.admissible, market.rows.personal.interval.grid.spacing)
-    solution = solve(market.portfolio(), response, market.pool_ids)
-    bids = dict(zip(market.pool_ids, solution.multipliers.tolist(), strict=False))
-    discount, volume, revenue = solution.multipliers[len(market.pool_ids) :].tolist()
-    terms = BookTerms(bids, volume, revenue, discount, parity_band)
-    return SettledBook(request, terms, solution, market.withdrawn)
+def _settled(requests: Iterable[BookRequest], parity_band: float | None) -> SettledBook:
+    parts = _Parts(requests, parity_band)
+    pool_ids = list(_stock(next(iter(requests))))
+    # What is read of rows that are in memory anyway stays there too.
+    solution = solve(list(parts) if isinstance(requests, Sequence) else parts, pool_ids)
+    bids = dict(zip(pool_ids, solution.multipliers.tolist(), strict=False))
+    discount, volume, revenue = solution.multipliers[len(pool_ids) :].tolist()
+    return SettledBook(requests, BookTerms(bids, volume, revenue, discount, parity_band), solution)
+
+
+@dataclass(frozen=True)
+class _Parts:
+    """Requests as what is solved, each read anew whenever they are gone through."""
+
+    requests: Iterable[BookRequest]
+    parity_band: float | None
+
+    def __iter__(self) -> Iterator[tuple[Portfolio, PriceResponse]]:
+        for request in self.requests:
+            market = _Market.read(request, self.parity_band)
+            spacing = market.rows.personal.interval.grid.spacing
+            yield market.portfolio(), PriceResponse(market.relaxed, market.admissible, spacing)
+
+
+def _stock(request: BookRequest) -> dict[str, float]:
+    """The units of each pool that has any left."""
+    return {pool: units for pool, units in (request.remaining or {}).items() if units > 0}
 
 
 @dataclass(frozen=True)
 class _Market:
-    """The rows of a request as the portfolio sees them; ``withdrawn`` says why a row is not sold, or None."""
+    """The rows of a request as the portfolio sees them."""
 
     request: BookRequest
     given: PricingInputs
     rows: RowPrices
     alone: Interval  # of the personal price, before the uniform price bounds it
-    pool_ids: list[str]
     pool: NDArray[np.int64]
     remaining: FloatArray
     quantity: FloatArray
-    withdrawn: NDArray[np.object_]
     parity_band: float | None
 
     @classmethod
@@ -191,23 +207,17 @@ class _Market:
         live = request.live_price, request.live_uniform_price
         given = read_inputs(decisions, request.curve, request.uniform_curve, *live, None)
         rows = best_prices(given, policy, request.currency, ShadowPrices(), parity_band)
-        stock = pd.Series(dict(request.remaining or {}), dtype=np.float64)
-        left = stock[stock > 0]
+        left = pd.Series(_stock(request), dtype=np.float64)
         pool_id = decisions.get("pool_id", pd.Series(None, decisions.index, dtype=object))
         quantity = decisions.get("quantity", pd.Series(1.0, decisions.index)).to_numpy(np.float64)
-        withdrawn = np.full(len(decisions), None, dtype=object)
-        withdrawn[~((quantity > 0) & (quantity < np.inf))] = "invalid_quantity"
-        withdrawn[pool_id.isin(stock.index[~(stock > 0)]).to_numpy()] = "sold_out"
         return cls(
             request,
             given,
             rows,
             alone=_alone(given, policy, rows),
-            pool_ids=[str(pool) for pool in left.index],
             pool=left.index.get_indexer(pd.Index(pool_id)).astype(np.int64),  # −1, NO_POOL, where not found
             remaining=np.asarray(left, np.float64),
-            quantity=np.where(rows.has_price & pd.isna(withdrawn), quantity, 0.0),
-            withdrawn=withdrawn,
+            quantity=np.where(rows.has_price & pd.isna(_withdrawals(request)), quantity, 0.0),
             parity_band=parity_band,
         )
 
@@ -241,6 +251,18 @@ def _alone(given: PricingInputs, policy: PricingPolicy, rows: RowPrices) -> Inte
     amounts = given.list_price, given.unit_cost, given.floor, given.ceiling
     rules = bounds(policy.guardrails, *amounts, given.live_price)
     return intersect(rules, len(given), rows.personal.interval.grid)
+
+
+def _withdrawals(request: BookRequest) -> NDArray[np.object_]:
+    """Why each row is not sold, or None."""
+    withdrawn = np.full(len(request.decisions), None, dtype=object)
+    if "quantity" in request.decisions:
+        quantity = request.decisions["quantity"].to_numpy(np.float64)
+        withdrawn[~((quantity > 0) & (quantity < np.inf))] = "invalid_quantity"
+    if request.remaining and "pool_id" in request.decisions:
+        sold_out = [pool for pool, units in request.remaining.items() if not units > 0]
+        withdrawn[request.decisions["pool_id"].isin(sold_out).to_numpy()] = "sold_out"
+    return withdrawn
 
 
 def _withdrawn(prices: pd.DataFrame, withdrawn: NDArray[np.object_]) -> pd.DataFrame:

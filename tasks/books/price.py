@@ -36,6 +36,7 @@ from tasks.books.candidates import (
 )
 from tasks.books.price_stream import PriceStream, as_rows
 from tasks.books.score import ScoredPairs
+from tasks.books.spool import spooled
 from tasks.data.snapshots import require_unchanged
 from tasks.database import database_url, transaction
 from tasks.registry.promote import Promotion
@@ -74,8 +75,8 @@ class PricedBook:
 def price(promotion: Promotion, blocks: list[Block]) -> PricedBook:
     """Price scored blocks of pairs under a promoted model's policy, from demand to staged rows block by block.
 
-    Only where limits tie the rows together are all of them held at once, as arrays of numbers; their prices are
-    written out by blocks there too. The blocks' files are removed when the book is staged.
+    Where limits tie the rows together they go to a file of PRICING_HOME first, and come from it as often as needed. The blocks'
+    files are removed when the book is staged.
 
     Raises:
         NothingToPriceError: not one product has an admissible price.
@@ -140,10 +141,11 @@ def _settled(promotion: Promotion, requests: Iterator[BookRequest]) -> Iterator[
     """One book of all requests where stock or a limit ties them together, else one of each, as they come."""
     first = next(requests)
     if promotion.policy.binds_whole_book or first.remaining:
-        yield settle_book(BookRequest.joined([first, *requests]))
+        with spooled(chain([first], requests)) as kept:
+            yield settle_book(kept)
     else:
         for request in chain([first], requests):
-            yield settle_book(request)
+            yield settle_book([request])
 
 
 def _uniform_prices(promotion: Promotion, products: Candidates, terms: BookTerms) -> pd.DataFrame:

@@ -36,8 +36,8 @@ class PriceStream:
         """Yield the rows of pricing.personal_prices, those without a price left out."""
         for book in self._books:
             counted = RowTally()
-            for rows in book.blocks():
-                request, prices = book.request.take(rows), book.prices(rows)
+            for request in book.blocks():
+                prices = book.prices(request)
                 counted.add(prices)
                 self._parity.add(prices, request.decisions["user_id"], _column(request.group, prices))
                 self._reservoir.add(request, prices, book.terms)

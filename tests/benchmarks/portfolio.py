@@ -118,7 +118,7 @@ def ours_without_book(rows: int, pools: int = 1_000) -> Run:
         return Offer(prices, prices)
 
     started = time.perf_counter()
-    found = solve(portfolio, PriceResponse(problem.best_prices, admissible), [str(pool) for pool in range(pools)])
+    found = solve([(portfolio, PriceResponse(problem.best_prices, admissible))], [str(pool) for pool in range(pools)])
     seconds = time.perf_counter() - started
     slack = min(state.slack / state.limit for state in found.states)
     gap = found.duality_gap

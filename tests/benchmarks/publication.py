@@ -81,7 +81,7 @@ def requests(rows: int) -> Iterator[BookRequest]:
 
 
 def settled(rows: int) -> Iterator[SettledBook]:
-    return map(settle_book, requests(rows))
+    return (settle_book([request]) for request in requests(rows))
 
 
 def written(url: str, rows: int) -> tuple[StagedBook, float]:

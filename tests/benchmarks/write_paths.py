@@ -43,7 +43,8 @@ def priced(rows: int) -> Frames:
     """Priced rows as the product has them just before they are written."""
     frames = []
     for book in settled(rows):
-        prices = _with_inputs(book.prices(), book.request)
+        (request,) = book.requests
+        prices = _with_inputs(book.prices(request), request)
         frames.append(prices.loc[prices["refused"].isna(), PERSONAL_COLUMNS])
     return frames
 

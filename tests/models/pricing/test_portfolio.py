@@ -39,7 +39,7 @@ def response_of(portfolio: Portfolio) -> PriceResponse:
 
 
 def solved(portfolio: Portfolio) -> Solution:
-    return solve(portfolio, response_of(portfolio), [f"k{k}" for k in range(len(portfolio.remaining))])
+    return solve([(portfolio, response_of(portfolio))], [f"k{k}" for k in range(len(portfolio.remaining))])
 
 
 def exact_objective(portfolio: Portfolio) -> float:
@@ -127,9 +127,6 @@ def test_totals_out_of_reach_are_named(limits):
 def test_no_rows():
     empty = np.array([])
     objective = Objective(DemandCurve(empty, empty), empty, empty)
-    solution = solve(
-        Portfolio(objective, empty, empty.astype(np.int64), np.array([5.0])),
-        PriceResponse(lambda shadow: empty, lambda shadow: Offer(empty, empty)),
-        ["k0"],
-    )
+    nothing = Portfolio(objective, empty, empty.astype(np.int64), np.array([5.0]))
+    solution = solve([(nothing, PriceResponse(lambda shadow: empty, lambda shadow: Offer(empty, empty)))], ["k0"])
     assert solution.states[0].slack == 5.0

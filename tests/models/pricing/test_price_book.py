@@ -1,3 +1,5 @@
+import itertools
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -197,14 +199,55 @@ def test_a_book_priced_by_blocks_is_the_same_book(bound, monkeypatch):
         policy, rows=200, remaining={"a": 15.0, "b": 0.0}, exploration_period="w1",
         live_price=np.full(200, np.nan), group=np.arange(200) % 2,
     )  # fmt: skip
-    whole, settled = price_book(request), settle_book(request)
-    blocks = [settled.prices(rows) for rows in settled.blocks()]
+    whole, settled = price_book(request), settle_book([request])
+    blocks = [settled.prices(block) for block in settled.blocks()]
     pd.testing.assert_frame_equal(pd.concat(blocks, ignore_index=True), whole.prices)
     counted = RowTally()
     for block in blocks:
         counted.add(block)
     assert settled.certificate(counted) == whole.certificate
     assert whole.certificate.refused["sold_out"] > 0
+
+
+class ReadAnew:
+    """Requests that are not kept between two times they are gone through."""
+
+    def __init__(self, request: BookRequest, cuts: list[int]) -> None:
+        self.request, self.edges, self.times = request, [0, *cuts, len(request.decisions)], 0
+
+    def __iter__(self):
+        self.times += 1
+        return (self.request.take(slice(*edges)) for edges in itertools.pairwise(self.edges))
+
+
+@pytest.mark.parametrize("name", POLICIES)
+@pytest.mark.parametrize(
+    "limits", [{"discount_budget": 9_000.0, "minimum_revenue": 200_000.0}, {"minimum_volume": 2_600.0}, {}]
+)
+def test_a_book_in_parts_has_the_terms_and_the_certificate_of_the_whole(name, limits):
+    policy = POLICIES[name].model_copy(update={"portfolio": Portfolio(**limits)})
+    stock = {} if limits else {"a": 250.0, "b": 300.0, "c": 0.0}
+    request = request_of(policy, remaining=stock, exploration_period="w1")
+    whole, parts = price_book(request), ReadAnew(request, cuts=[7, 900, 900, 2_000])
+    settled, counted = settle_book(parts), RowTally()
+    prices = [settled.prices(block) for block in settled.blocks()]
+    for block in prices:
+        counted.add(block)
+    assert parts.times > 3
+    for one, other in zip(flat(settled.terms), flat(whole.terms), strict=True):
+        assert one == pytest.approx(other, rel=1e-6)
+    certificate = settled.certificate(counted)
+    assert (certificate.binding_rules, certificate.refused) == (
+        whole.certificate.binding_rules, whole.certificate.refused
+    )  # fmt: skip
+    assert certificate.objective == pytest.approx(whole.certificate.objective, rel=1e-6)
+    assert certificate.is_certified == whole.certificate.is_certified
+    assert not certificate.violated
+    np.testing.assert_allclose(pd.concat(prices)["price"], whole.prices["price"], rtol=1e-9)
+
+
+def flat(terms):
+    return [*terms.bid_prices.values(), terms.volume_bonus, terms.revenue_bonus, terms.discount_charge]
 
 
 def test_requests_apart_and_joined_are_the_same_rows():

@@ -76,7 +76,7 @@ def test_bid_prices_are_those_of_the_portfolio() -> None:
 
     portfolio = Portfolio(objective, UNITS, pool, stock)
     response = PriceResponse(relaxed, lambda shadow: Offer(relaxed(shadow), relaxed(shadow)))
-    expected = solve(portfolio, response, [str(number) for number in range(POOLS)]).multipliers[:POOLS]
+    expected = solve([(portfolio, response)], [str(number) for number in range(POOLS)]).multipliers[:POOLS]
     found = bid_prices(model(), UNITS, pool, stock, HIGHEST)
     assert found.min() > 1
     assert found == pytest.approx(expected, rel=2e-3)
