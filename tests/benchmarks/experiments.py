@@ -7,32 +7,40 @@ from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from itertools import product
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from models.simulation.domains import Domain
 from models.simulation.marketplace import MarketplaceConfig
 from tests.benchmarks.curves import best_ratio
-from tests.benchmarks.measures import calibration, examples, price_measures, response_measures
+from tests.benchmarks.measures import calibration, examples, price_measures, reachable_wmape, response_measures
 from tests.benchmarks.methods import FITTED, METHODS, OURS, VARIANTS
 from tests.benchmarks.ours import without_image, without_instrument, without_sequence, without_text
-from tests.benchmarks.scenario import Scenario, load_scenario, thinned
+from tests.benchmarks.scenario import Scenario, load_scenario, of_new_products, thinned
 from tests.benchmarks.simple_prices import SIMPLE_PRICES
 
 logger = logging.getLogger("pricing.benchmark")
 
-Experiment = Literal["main", "unconfounded", "ablation", "randomised_share", "training_size"]
-EXPERIMENTS: tuple[Experiment, ...] = ("main", "unconfounded", "ablation", "randomised_share", "training_size")
+Experiment = Literal[
+    "main", "unconfounded", "ablation", "randomised_share", "training_size", "new_products", "large_catalogue"
+]
+EXPERIMENTS: tuple[Experiment, ...] = get_args(Experiment)
 DOMAINS: tuple[Domain, ...] = ("ecommerce", "hotel", "finance", "automobile")
 CHANGES: dict[str, Callable[[Scenario], Scenario]] = {
     "no text": lambda scenario: scenario.changed(without_text),
     "no image": lambda scenario: scenario.changed(without_image),
+    "no text or image": lambda scenario: scenario.changed(without_text).changed(without_image),
     "no sequence": lambda scenario: scenario.changed(without_sequence),
     "no control function": lambda scenario: scenario.changed(without_instrument),
 }
-ABLATIONS = (*CHANGES, "no recalibration")
+ABLATIONS = ("no text", "no image", "no sequence", "no control function", "no recalibration")
 RANDOMISED_SHARES = ("0", "0.02", "0.05", "0.2")  # beside the main experiment's
 TRAINING_SHARES = ("0.125", "0.25", "0.5")  # of the main experiment's offers
 CURVE_METHODS = (OURS, "logit", "lightgbm_monotone")  # followed along shares and sizes
+# Where offers do not tell what a product is: products that were never offered, and a catalogue of many.
+NEW_SHARE, LARGE_CATALOGUE = 0.25, 1_000
+CONTENT_EXPERIMENTS: tuple[Experiment, ...] = ("new_products", "large_catalogue")
+CONTENT_ABLATIONS = ("", "no text", "no image", "no text or image")
+CONTENT_PEERS = ("lightgbm_monotone", "linear_dml", "best_uniform")  # the strongest that read the same vectors
 
 
 @dataclass(frozen=True)
@@ -66,6 +74,7 @@ def cells(experiments: Iterable[str], domains: Iterable[Domain], seeds: Iterable
         *_over("randomised_share", RANDOMISED_SHARES, domains, first, CURVE_METHODS),
         *_over("training_size", TRAINING_SHARES, domains, first, CURVE_METHODS),
         *_over("ablation", ABLATIONS, domains, later, [OURS]),
+        *(cell for experiment in CONTENT_EXPERIMENTS for cell in _content(experiment, domains, seeds)),
     ]
     return [cell for cell in parts if cell.experiment in wanted]
 
@@ -102,6 +111,8 @@ def _measure(cell: Cell, scenario: Scenario) -> dict[str, Any]:
     ratio = best_ratio(curves, scenario)
     seconds = {"fit_seconds": pricing - fitting, "price_seconds": time.perf_counter() - pricing}
     record = _record(price_measures(ratio, scenario) | response_measures(curves, scenario), seconds)
+    if cell.experiment == "main" and cell.method == OURS:
+        record["measures"]["reachable_wmape"] = list(reachable_wmape(scenario))
     if cell.experiment == "main":
         record |= {"examples": examples(curves, scenario), "calibration": calibration(curves, scenario)}
     return record
@@ -118,7 +129,13 @@ def _scenario(cell: Cell, size: Size, cache: Path) -> Scenario:
         config = replace(config, confounded=False)
     if cell.experiment == "randomised_share":
         config = replace(config, randomised_share=float(cell.setting))
+    if cell.experiment == "new_products":
+        config = replace(config, new_share=NEW_SHARE)
+    if cell.experiment == "large_catalogue":
+        config = replace(config, products=LARGE_CATALOGUE)
     scenario = _loaded(config, cache)
+    if cell.experiment == "new_products":
+        scenario = of_new_products(scenario)
     if cell.experiment == "training_size":
         return thinned(scenario, round(float(cell.setting) * size.offers))
     change = CHANGES.get(cell.setting)
@@ -131,6 +148,13 @@ def _loaded(config: MarketplaceConfig, cache: Path) -> Scenario:
     scenario = load_scenario(config, cache)
     logger.info("%s, seed %d: simulated in %.0f s", config.domain, config.seed, time.perf_counter() - started)
     return scenario
+
+
+def _content(experiment: Experiment, domains: list[Domain], seeds: list[int]) -> Iterator[Cell]:
+    """Give our method with and without texts and images, then its peers, a marketplace at a time."""
+    for seed, domain in product(seeds, domains):
+        yield from _over(experiment, CONTENT_ABLATIONS, [domain], [seed], [OURS])
+        yield from _over(experiment, [""], [domain], [seed], CONTENT_PEERS)
 
 
 def _over(

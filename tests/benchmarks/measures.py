@@ -6,6 +6,7 @@ from numpy.typing import NDArray
 
 from models.demand.metrics import Estimate, Outcomes, calibration_table, evaluate
 from tests.benchmarks.curves import Curves
+from tests.benchmarks.reachable import reachable_probability
 from tests.benchmarks.scenario import Scenario
 
 Array = NDArray[np.float64]
@@ -25,9 +26,9 @@ def counterfactual_wmape(predicted: Array, true: Array, exposure: Array, user: N
     return ratio_of_sums((np.abs(predicted - true) * exposure).sum(axis=0), (true * exposure).sum(axis=0), user)
 
 
-def product_wmape(predicted: Array, true: Array, exposure: Array, product: NDArray[np.int64]) -> Estimate:
-    """Return the same of each product's total demand at each change: what a planner reads; without an interval."""
-    gaps = [np.bincount(product, part * exposure) for part in predicted - true]
+def total_wmape(predicted: Array, true: Array, exposure: Array, group: NDArray[np.int64]) -> Estimate:
+    """Return the same of each group's total demand at each change: what a planner reads; without an interval."""
+    gaps = [np.bincount(group, part * exposure) for part in predicted - true]
     return Estimate(float(np.abs(gaps).sum() / (true * exposure).sum()), np.nan, np.nan)
 
 
@@ -66,11 +67,20 @@ def response_measures(curves: Curves, scenario: Scenario) -> dict[str, Estimate]
     forecast = evaluate(outcomes, usual, float(scenario.learning.purchased.mean()), replicates=REPLICATES)
     return {
         "wmape": counterfactual_wmape(predicted, true, exposure, user),
-        "product_wmape": product_wmape(predicted, true, exposure, product),
+        "product_wmape": total_wmape(predicted, true, exposure, product),
+        "decile_wmape": total_wmape(predicted, true, exposure, _tenths(usual)),
         "sign_accuracy": sign_accuracy(predicted[0], predicted[-1], user),
         "ece": forecast["ece"],
         "log_loss": forecast["log_loss"],
     }
+
+
+def reachable_wmape(scenario: Scenario) -> Estimate:
+    """Return the counterfactual WMAPE that is left to those who know the truth of the log (see `reachable`)."""
+    predicted = np.stack([reachable_probability(scenario, change) for change in PRICE_CHANGES])
+    true = np.stack([scenario.true_probability(change * scenario.last_logged) for change in PRICE_CHANGES])
+    exposure = scenario.requests.frame["quantity"].to_numpy("float64")
+    return counterfactual_wmape(predicted, true, exposure, _users(scenario))
 
 
 def examples(curves: Curves, scenario: Scenario) -> dict[str, list[list[float]]]:
@@ -94,6 +104,12 @@ def calibration(curves: Curves, scenario: Scenario) -> dict[str, list[float]]:
     outcomes = Outcomes(scenario.outcome, np.ones(len(user)), user)
     table = calibration_table(outcomes, curves.purchase_probability(scenario.last_logged))
     return {name: table[name].round(5).tolist() for name in ("predicted", "observed")}
+
+
+def _tenths(probability: Array) -> NDArray[np.int64]:
+    """Return the tenth of the rows that each belongs to by its probability (rows,)."""
+    rank = np.argsort(np.argsort(probability, kind="stable"), kind="stable")
+    return (rank * 10 // max(len(rank), 1)).astype(np.int64)
 
 
 def _users(scenario: Scenario) -> NDArray[np.int64]:

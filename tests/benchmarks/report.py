@@ -7,7 +7,14 @@ import numpy as np
 import pandas as pd
 
 from tests.benchmarks.curves import GRID_POINTS
-from tests.benchmarks.experiments import DOMAINS, RANDOMISED_SHARES, TRAINING_SHARES, Size
+from tests.benchmarks.experiments import (
+    DOMAINS,
+    LARGE_CATALOGUE,
+    NEW_SHARE,
+    RANDOMISED_SHARES,
+    TRAINING_SHARES,
+    Size,
+)
 from tests.benchmarks.methods import LABELS, METHODS, OURS
 from tests.benchmarks.mixed_logit import DRAWS, FIT_ROWS
 from tests.benchmarks.peers import FOREST_ROWS, FOREST_TREES
@@ -17,6 +24,8 @@ _HEADINGS = {
     "regret": "regret %",
     "wmape": "WMAPE ±10 %",
     "product_wmape": "of products",
+    "decile_wmape": "of tenths",
+    "reachable_wmape": "reachable",
     "sign_accuracy": "falls in price",
     "ece": "ECE",
     "log_loss": "log loss",
@@ -31,13 +40,17 @@ _DIGITS = {
     "price_seconds": 1,
     "wmape": 3,
     "product_wmape": 3,
+    "decile_wmape": 3,
+    "reachable_wmape": 3,
 }
 _NOTES = f"""Regret is the share of the best possible true expected profit that a method's prices forgo, over the full
 guardrail range. WMAPE compares true and predicted purchase probability at the last logged price x 0.9 and x 1.1, with
-quantities as weights: row by row, and "of products" the same of each product's total. "Falls in price" is the share of
-requests whose probability is lower at the dearer of the two. ECE and log loss are at the last logged price, against
-outcomes drawn from the truth. In brackets: 95 % intervals, Student's t over seeds, or the bootstrap over users where
-there is one seed. Seconds do not include the plain table that the peers share. Capped for cost: a random forest has
+quantities as weights: row by row, "of products" the same of each product's total over the week, and "of tenths" that
+of the tenths of the requests by predicted probability. "Reachable" is the row by row error of trees that were fitted
+to the hidden truth from the same features: nothing observable is known to tell the rest. "Falls in price" is the
+share of requests whose probability is lower at the dearer of the two. ECE and log loss are at the last logged price,
+against outcomes drawn from the truth. In brackets: 95 % intervals, Student's t over seeds, or the bootstrap over users
+where there is one seed. Seconds do not include the plain table that the peers share. Capped for cost: a random forest has
 {FOREST_TREES} trees of {FOREST_ROWS:,} rows, the mixed logit is fit on {FIT_ROWS:,} offers of whole users with
 {DRAWS} draws, and grids have {GRID_POINTS} prices.
 
@@ -69,6 +82,8 @@ def markdown(records: list[dict[str, Any]], summary: pd.DataFrame, size: Size) -
         )
     )
     parts.append(_along("training_size", [*TRAINING_SHARES, ""], "Regret % by share of the offers", summary))
+    parts.append(_content("new_products", f"Regret % of products never offered ({NEW_SHARE:.0%} of all)", summary))
+    parts.append(_content("large_catalogue", f"Regret % with {LARGE_CATALOGUE:,} products", summary))
     parts.append(_troubles(records))
     return "\n\n".join(part for part in parts if part) + "\n"
 
@@ -160,6 +175,21 @@ def _along(experiment: str, settings: list[str], heading: str, summary: pd.DataF
         if ((part["domain"] == domain) & (part["method"] == method)).any()
     ]
     return f"## {heading}\n\n" + _table(["domain", "method", *(setting or standard for setting in settings)], rows)
+
+
+def _content(experiment: str, heading: str, summary: pd.DataFrame) -> str:
+    """Return our method whole and without texts and images, then its peers."""
+    found = summary[(summary["experiment"] == experiment) & (summary["measure"] == "regret")]
+    if found.empty:
+        return ""
+    text = _texts(found).set_index(["method", "setting", "domain"])["text"]
+    domains = [domain for domain in DOMAINS if domain in set(found["domain"])]
+    names = found[["method", "setting"]].drop_duplicates().itertuples(index=False)
+    rows = [
+        [", ".join(filter(None, (LABELS[method], setting))), *(text.get((method, setting, d), "") for d in domains)]
+        for method, setting in names
+    ]
+    return f"## {heading}\n\n" + _table(["method", *domains], rows)
 
 
 def _troubles(records: list[dict[str, Any]]) -> str:

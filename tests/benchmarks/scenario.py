@@ -60,9 +60,14 @@ class Scenario:
 
         It is what the shop would go on charging, and the price around which counterfactuals are asked.
         """
+        return self.last_logged_of(self.requests)
+
+    def last_logged_of(self, decisions: Decisions) -> Array:
+        """Return the same of other decisions of this marketplace (rows,)."""
         log = self.learning.select(~self.learning.randomised)
         last = dict(zip(log.frame["product_id"], log.price_ratio, strict=True))
-        return np.clip(self.requests.frame["product_id"].map(last).fillna(1.0).to_numpy("float64"), *self.bounds)
+        ratio = decisions.frame["product_id"].map(last).fillna(1.0).to_numpy("float64")
+        return np.clip(ratio, *self.market.bounds(decisions))
 
     @cached_property
     def outcome(self) -> Array:
@@ -99,3 +104,11 @@ def thinned(scenario: Scenario, offers: int) -> Scenario:
         return part.select(np.sort(rng.permutation(len(part))[: round(share * len(part))]))
 
     return replace(scenario, training=draw(scenario.training), validation=draw(scenario.validation))
+
+
+def of_new_products(scenario: Scenario) -> Scenario:
+    """Return the same log with the requests for products that it has never offered, to be priced by what they are."""
+    seen = scenario.learning.frame["product_id"].unique()
+    market = scenario.market
+    requests = market.requests.select(~market.requests.frame["product_id"].isin(seen).to_numpy())
+    return replace(scenario, market=replace(market, requests=requests), requests=requests)

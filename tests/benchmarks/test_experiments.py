@@ -1,11 +1,15 @@
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from models.features.content import ProductContent
 from models.simulation.marketplace import MarketplaceConfig, simulate
 from tests.benchmarks import experiments
 from tests.benchmarks.experiments import DOMAINS, EXPERIMENTS, Size, cells, run
+from tests.benchmarks.measures import reachable_wmape
 from tests.benchmarks.methods import LABELS, METHODS, OURS
 from tests.benchmarks.scenario import Scenario
 
@@ -50,6 +54,38 @@ def test_a_cell_gives_its_measures(without_encoders, tmp_path):
     assert found["status"] == "ok"
     assert 0 < found["measures"]["regret"][0] < 1
     assert found["offers"] == SMALL.offers
+
+
+def test_products_that_the_log_never_offered_are_priced_alone(without_encoders, tmp_path):
+    (cell,) = (cell for cell in cells(["new_products"], ["hotel"], [0]) if cell.method == "best_uniform")
+    size = replace(SMALL, products=8)
+    found, scenario = run(cell, size, tmp_path), experiments._scenario(cell, size, tmp_path)
+    assert found["status"] == "ok"
+    assert scenario.requests.frame["product_id"].nunique() == 2
+    assert not set(scenario.requests.frame["product_id"]) & set(scenario.learning.frame["product_id"])
+
+
+def test_content_is_taken_away_part_by_part():
+    ours = [cell for cell in cells(["large_catalogue"], ["hotel"], [0]) if cell.method == OURS]
+    assert [cell.setting for cell in ours] == ["", "no text", "no image", "no text or image"]
+    nothing = np.ones((1, 3), "float32")
+    market = simulate(MarketplaceConfig(users=10, products=4, offers=80))
+    market = market.with_content(ProductContent(("product-0000",), nothing, nothing))
+    scenario = Scenario(market, market.log, market.log, market.requests)
+    widths = []
+    for cell in ours:
+        change = experiments.CHANGES.get(cell.setting, lambda scenario: scenario)
+        content = change(scenario).requests.content
+        assert content is not None
+        widths.append((content.text.shape[1], content.image.shape[1]))
+    assert widths == [(3, 3), (0, 3), (3, 0), (0, 0)]
+
+
+def test_what_is_reachable_is_nearer_than_a_guess(without_encoders):
+    scenario = small_scenario(MarketplaceConfig(users=200, products=8, offers=4_000), Path())
+    found = reachable_wmape(scenario).value
+    guess = np.abs(scenario.true_probability(scenario.last_logged) - scenario.learning.purchased.mean())
+    assert 0 < found < 0.8 * guess.sum() / scenario.true_probability(scenario.last_logged).sum()
 
 
 def test_a_method_that_fails_is_a_result_that_says_why(without_encoders, tmp_path, monkeypatch):

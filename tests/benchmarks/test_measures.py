@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from tests.benchmarks.measures import counterfactual_wmape, product_wmape, ratio_of_sums, regret, sign_accuracy
+from tests.benchmarks.measures import counterfactual_wmape, ratio_of_sums, regret, sign_accuracy, total_wmape
 
 USER = np.array([0, 0, 1, 2])
 
@@ -24,8 +24,8 @@ def test_wmape_weighs_by_exposure_and_true_demand():
 def test_errors_of_one_product_cancel_in_its_total_alone():
     true, exposure = np.full((1, 4), 0.5), np.ones(4)
     predicted = np.array([[0.6, 0.4, 0.6, 0.4]])
-    assert product_wmape(predicted, true, exposure, np.array([0, 0, 1, 1])).value == pytest.approx(0)
-    assert product_wmape(predicted, true, exposure, np.array([0, 1, 0, 1])).value == pytest.approx(0.2)
+    assert total_wmape(predicted, true, exposure, np.array([0, 0, 1, 1])).value == pytest.approx(0)
+    assert total_wmape(predicted, true, exposure, np.array([0, 1, 0, 1])).value == pytest.approx(0.2)
 
 
 def test_a_flat_response_does_not_fall():

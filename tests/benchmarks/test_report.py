@@ -45,6 +45,9 @@ def records() -> list[dict[str, object]]:
         record(OURS, "ablation", "no text"),
         record(OURS, "randomised_share", "0.02"),
         record(OURS, "training_size", "0.5"),
+        record(OURS, "new_products"),
+        record(OURS, "new_products", "no text"),
+        record("best_uniform", "large_catalogue"),
     ]
 
 
@@ -54,7 +57,16 @@ def test_the_report_holds_every_part_and_names_what_failed(tmp_path: Path):
     assert "| **demand model (ours)** | 5.0 [4.0, 6.0] |" in text
     assert "| OrthoIV (EconML) | failed |" in text
     assert "a \\| b" in text
-    for heading in ("Aims", "hotel (1 seed)", "unconfounded twin", "Ablation", "by randomised share", "of the offers"):
+    assert "| **demand model (ours)**, no text | 5.0 [4.0, 6.0] |" in text
+    for heading in (
+        "Aims",
+        "hotel (1 seed)",
+        "unconfounded twin",
+        "Ablation",
+        "by randomised share",
+        "of the offers",
+        "never offered",
+    ):
         assert heading in text
     table = pd.read_csv(tmp_path / "benchmark.csv")
     assert set(table["experiment"]) == {record["experiment"] for record in records()}
