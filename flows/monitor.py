@@ -36,7 +36,7 @@ class MonitorParameters(BaseModel):
         return self
 
 
-@flow(name="monitor")
+@flow(name="monitor", timeout_seconds=1800)  # one that hangs would keep the hourly ones from starting
 def monitor(parameters: MonitorParameters) -> Surveillance:
     """Observe the last windows, judge them, report them, and raise the alarms that retrain, warn or roll back."""
     observation = observe(Windows(parameters.window_hours, parameters.windows))

@@ -14,6 +14,7 @@ from tasks.books.review_page import price_changes, review_page
 from tasks.database import database_url, transaction
 from tasks.registry.promote import Promotion
 from tasks.registry.versions import describe_version
+from tasks.retries import RETRIED
 from tasks.settings import Settings
 from tasks.training.plots import data_url
 
@@ -28,7 +29,7 @@ CAPTIONS = {
 }
 
 
-@task
+@task(**RETRIED)
 def report_book(priced: PricedBook, promotion: Promotion, certificate: Certificate) -> None:
     """Attach the book's page and plots to the run of its model (folder book/<number>) and to this flow run.
 

@@ -16,6 +16,7 @@ from tasks.books.book import PRICE_TABLES, StagedBook
 from tasks.books.price import PricedBook
 from tasks.database import database_url, read_blocks, read_rows, transaction
 from tasks.registry.promote import Promotion
+from tasks.retries import RETRIED
 from tasks.settings import Settings
 
 log = logging.getLogger("pricing.certify")
@@ -42,7 +43,7 @@ class Certificate:
     parity: dict[str, Any]
 
 
-@task
+@task(**RETRIED)
 def certify(priced: PricedBook, promotion: Promotion) -> Certificate:
     """Check every price of a staged book.
 

@@ -10,13 +10,14 @@ from tasks.books.candidates import USERS_PER_BLOCK, candidates_of, choose_pairs
 from tasks.data.snapshots import require_unchanged
 from tasks.database import database_url, read_rows, transaction
 from tasks.registry.promote import Promotion
+from tasks.retries import RETRIED
 from tasks.settings import Settings
 from tasks.whole_files import write_parquet
 
 log = logging.getLogger("pricing.choose")
 
 
-@task
+@task(**RETRIED)
 def choose_candidates(promotion: Promotion) -> list[Block]:
     """Choose every active user's top products; at least one block, if empty.
 

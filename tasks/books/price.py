@@ -75,8 +75,8 @@ class PricedBook:
 def price(promotion: Promotion, blocks: list[Block]) -> PricedBook:
     """Price scored blocks of pairs under a promoted model's policy, from demand to staged rows block by block.
 
-    Where limits tie the rows together they go to a file of PRICING_HOME first, and come from it as often as needed. The blocks'
-    files are removed when the book is staged.
+    Where limits tie the rows together they go to a file of PRICING_HOME first, and come from it as often as needed.
+    The blocks' files are removed when the book is staged.
 
     Raises:
         NothingToPriceError: not one product has an admissible price.

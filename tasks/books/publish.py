@@ -20,6 +20,7 @@ from tasks.books.price import PricedBook
 from tasks.database import database_url, read_rows, transaction
 from tasks.registry.promote import Promotion
 from tasks.registry.versions import CHAMPION, PREVIOUS, VersionNotFoundError, set_alias, version_of
+from tasks.retries import RETRIED
 from tasks.settings import Settings
 
 log = logging.getLogger("pricing.publish")
@@ -122,7 +123,7 @@ def already_live(promotion: Promotion) -> LiveBook | None:
     return live
 
 
-@task
+@task(**RETRIED)
 def repair_champion() -> None:
     """Point the registry's champion at the live book's model, where a run that died left another there."""
     if (live := live_book(database_url(Settings()))) is not None:

@@ -15,6 +15,7 @@ from tasks.books.candidates import TERMS, decide_pairs
 from tasks.data.snapshots import require_unchanged
 from tasks.database import database_url, transaction
 from tasks.registry.promote import Promotion
+from tasks.retries import RETRIED
 from tasks.settings import Settings
 from tasks.whole_files import write_parquet
 
@@ -41,7 +42,7 @@ class ScoredPairs:
         return cls(frame, DemandCurve(sensitivity, valuation))
 
 
-@task
+@task(**RETRIED)
 def score_candidates(block: Block, promotion: Promotion) -> Block:
     """Find the demand of a block's pairs under a promoted model; a block that is scored is not scored again.
 

@@ -17,6 +17,7 @@ from tasks.data.contract import TABLES, ContractError, Table
 from tasks.data.pseudonyms import begin_pseudonyms, stored_user_ids
 from tasks.data.waiting import Waiting
 from tasks.database import database_url, transaction
+from tasks.retries import RETRIED
 from tasks.settings import Settings
 from tasks.sources import Source, SourceParameters, open_source
 from tasks.sources.recorded import Recorded
@@ -50,7 +51,7 @@ class Load:
     unchanged: bool = False
 
 
-@task
+@task(**RETRIED)
 def collect(parameters: SourceParameters) -> Load:
     """Copy a source's rows into the waiting tables of a new load; an unchanged source is not read.
 
@@ -66,7 +67,7 @@ def collect(parameters: SourceParameters) -> Load:
     return collect_from(*_opened(parameters))
 
 
-@task
+@task(**RETRIED)
 def collect_period(parameters: SourceParameters, period: Period) -> Load:
     """Copy a source's rows of one period into the waiting tables of a new load.
 

@@ -13,6 +13,7 @@ from models.errors import PricingError
 from models.pricing.policy import PricingPolicy
 from tasks.books.candidates import groups_of_users
 from tasks.database import database_url, read_arrow, read_rows, transaction
+from tasks.retries import RETRIED
 from tasks.settings import Settings
 
 MOST_QUOTES = 1_000_000  # of more, whole users are drawn
@@ -63,7 +64,7 @@ class Observation:
     sampled_users: float
 
 
-@task(retries=2, retry_delay_seconds=[1, 10])  # it only reads
+@task(**RETRIED)
 def observe(windows: Windows) -> Observation:
     """Read what the windows hold of the live model's quotes, and of behaviour and the market.
 

@@ -18,6 +18,7 @@ from tasks.data.snapshots import Snapshot, latest_snapshot
 from tasks.database import database_url
 from tasks.registry.policies import read_policy
 from tasks.registry.versions import MODEL_NAME, RegisteredDemand, champion_of, describe_version, tag_version, version_of
+from tasks.retries import RETRIED
 from tasks.settings import Settings
 from tasks.training.evaluate import figures_under
 
@@ -65,7 +66,7 @@ class Promotion:
         }
 
 
-@task
+@task(**RETRIED)
 def promote(version: str, policy: str | None) -> Promotion:
     """Put a version (number or alias) to its gates; the policy is the named one or else the version's own.
 

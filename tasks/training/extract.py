@@ -16,6 +16,7 @@ from models.errors import PricingError
 from models.features.decisions import Decisions
 from tasks.data.snapshots import Snapshot, require_unchanged
 from tasks.database import database_url, read_rows, transaction
+from tasks.retries import RETRIED
 from tasks.settings import Settings
 from tasks.training.features import Extract, read_extract
 from tasks.whole_files import write_parquet
@@ -56,7 +57,7 @@ class OfferBlock:
         return [_unfinished(snapshot) / f"{self.number:06d}.{name}.parquet" for name in Extract._fields]
 
 
-@task
+@task(**RETRIED)
 def cut_offers(snapshot: Snapshot) -> list[OfferBlock]:
     """Cut a snapshot's offers into blocks of users; none where its features are already there.
 
@@ -74,7 +75,7 @@ def cut_offers(snapshot: Snapshot) -> list[OfferBlock]:
     return [OfferBlock(number, *users) for number, users in enumerate(pairwise([*firsts, None]))]
 
 
-@task
+@task(**RETRIED)
 def extract_block(block: OfferBlock, snapshot: Snapshot) -> OfferBlock:
     """Extract the features of one block; a block that a run which failed has extracted is not read again.
 

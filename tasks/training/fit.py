@@ -3,7 +3,6 @@
 import hashlib
 import json
 import logging
-import shutil
 from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
@@ -30,8 +29,12 @@ from tasks.training.encoders import chosen_encoders
 from tasks.training.extract import FeatureSet
 from tasks.training.fine_tune import tuned_encoder
 from tasks.training.fit_processes import fit_in_processes
+from tasks.training.fits import keep_fit, kept_fit
+from tasks.training.gpu import gpu_slot
 
 log = logging.getLogger("pricing.fit")
+
+MODEL_CODE = ("models.demand", "models.features")
 
 
 class Recipe(BaseModel):
@@ -82,9 +85,15 @@ class Recipe(BaseModel):
     def inputs_hash(self, snapshot: Snapshot) -> str:
         """Equal where training would give an equal model: same data, same recipe, same model code."""
         digest = hashlib.sha256(f"{snapshot.snapshot_id}{self.model_dump_json()}".encode())
-        for source in sorted(Path(str(files("models"))).rglob("*.py")):
-            digest.update(source.read_bytes())
+        for package in MODEL_CODE:
+            for source in sorted(files(package).iterdir(), key=lambda path: path.name):
+                if source.name.endswith(".py"):
+                    digest.update(source.read_bytes())
         return digest.hexdigest()[:32]
+
+    def folder(self, snapshot: Snapshot) -> Path:
+        """Where the fit of a snapshot lies until it is registered: first its checkpoints, then the whole."""
+        return Settings().home / "fits" / self.inputs_hash(snapshot)
 
 
 @dataclass(frozen=True)
@@ -111,7 +120,8 @@ class TrainedDemand:
 def fit(features: FeatureSet, recipe: Recipe) -> TrainedDemand:
     """Fit the demand model on the training part of a snapshot, stopping early on its validation part.
 
-    A training that was killed goes on from its last finished epoch.
+    A training that was killed goes on from its last finished epoch, and one that was finished is not repeated before it
+    is registered. On a GPU trainings wait for each other.
 
     Raises:
         EmptySplitError: the offers are too few or too bunched in time to be split.
@@ -125,18 +135,26 @@ def fit(features: FeatureSet, recipe: Recipe) -> TrainedDemand:
         "training on %s offers, stopping early on %s, holding out %s; on %s",
         *(f"{len(part):,}" for part in split), device.type,
     )  # fmt: skip
-    unfinished = Settings().home / "checkpoints" / recipe.inputs_hash(features.snapshot)
-    parts = split.train, split.validation, recipe.demand, recipe.training
-    if recipe.processes > 1:
-        fitted, report = fit_in_processes(*parts, recipe.processes, unfinished, _log_epoch)
-    else:
-        fitted, report = fit_demand(*parts, device, _log_epoch, member_checkpoints(unfinished))
-    shutil.rmtree(unfinished, ignore_errors=True)
+    folder = recipe.folder(features.snapshot)
+    if (kept := kept_fit(folder)) is not None:
+        log.info("the fit is already there: a run before this one did not get to register it")
+        fitted, report = kept
+        return TrainedDemand(fitted, split, report, perf_counter() - started)
+    with gpu_slot(device):
+        fitted, report = _fitted(split, recipe, device, folder)
+    keep_fit(fitted, report, folder)
     seconds = perf_counter() - started
     log.info("fitted in %.0f s; kept epoch %d", seconds, report.training.best_epoch)
     if report.first_stage.reason:
         log.info("no control function: %s", report.first_stage.reason)
     return TrainedDemand(fitted, split, report, seconds)
+
+
+def _fitted(split: Split, recipe: Recipe, device: torch.device, folder: Path) -> tuple[FittedDemand, FitReport]:
+    parts = split.train, split.validation, recipe.demand, recipe.training
+    if recipe.processes > 1:
+        return fit_in_processes(*parts, recipe.processes, folder, _log_epoch)
+    return fit_demand(*parts, device, _log_epoch, member_checkpoints(folder))
 
 
 def _split_with_content(features: FeatureSet, recipe: Recipe) -> Split:

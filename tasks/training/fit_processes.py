@@ -19,15 +19,14 @@ import numpy as np
 import pandas as pd
 import torch
 
-from models.demand.first_stage import FirstStageReport
 from models.demand.fitted import FitReport, FittedDemand, fit_demand
 from models.demand.network import DemandConfig
-from models.demand.training import Progress, TrainingConfig, TrainingError, TrainingReport
+from models.demand.training import Progress, TrainingConfig, TrainingError
 from models.features.content import Encoders, ProductContent
 from models.features.decisions import Decisions
-from tasks.registry.model_store import load_demand, save_demand
 from tasks.servers.processes import end, with_descendants
 from tasks.training.checkpoints import member_checkpoints
+from tasks.training.fits import keep_fit, kept_fit
 
 _END_SECONDS = 5  # of patience with processes that are asked to end
 _LAST_LINES = 15
@@ -55,9 +54,9 @@ def fit_in_processes(
         raise TrainingError(f"{processes} processes cannot share {devices} CUDA devices; ask for {devices} at most")
     _write(training, validation, demand, training_config, folder)
     _launch(processes, folder, progress)
-    report = json.loads((folder / "report.json").read_text(encoding="utf-8"))
-    stages = FirstStageReport(**report["first_stage"]), TrainingReport(**report["training"])
-    return load_demand(folder), FitReport(*stages)
+    fit = kept_fit(folder)
+    assert fit is not None  # noqa: S101 - processes that end well leave one
+    return fit
 
 
 def _launch(processes: int, folder: Path, progress: Progress) -> None:
@@ -145,8 +144,7 @@ def main(folder: Path) -> None:
         member_checkpoints(folder), accelerator,
     )  # fmt: skip
     if accelerator.is_main_process:
-        save_demand(fitted, folder)
-        (folder / "report.json").write_text(json.dumps(asdict(report)), encoding="utf-8")
+        keep_fit(fitted, report, folder)
     accelerator.end_training()
 
 

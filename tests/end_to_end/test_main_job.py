@@ -13,11 +13,15 @@ from urllib.request import Request, urlopen
 
 import pandas as pd
 import pytest
+from sqlalchemy.engine import make_url
 
 from tasks.servers.environment import answers
 from tasks.servers.ports import free_port
 
 Execute = Callable[[str, str], list[tuple[object, ...]]]
+
+
+MLFLOW_PASSWORD = "known-to-nobody-else"  # of no server: the registry of these tests is a database
 
 
 class Shop:
@@ -29,6 +33,7 @@ class Shop:
             "PRICING_HOME": str(home),
             "PRICING_DATABASE_URL": database_url,
             "COLUMNS": "200",
+            "MLFLOW_TRACKING_PASSWORD": MLFLOW_PASSWORD,
         }
 
     def pricing(self, *arguments: str, fails: bool = False) -> str:
@@ -65,6 +70,38 @@ def test_the_run_ends_with_a_live_book(shop_with_prices: tuple[Shop, str], execu
     )
     assert (state, uniform, version) == ("published", 12, 1)
     assert personal == 135 * 12  # those who consent, by every product
+
+
+def test_no_secret_is_told(shop_with_prices: tuple[Shop, str], execute: Execute) -> None:
+    shop, printed = shop_with_prices
+    home = Path(shop.environment["PRICING_HOME"])
+    database = str(make_url(shop.database_url).password)
+    secrets = [database, MLFLOW_PASSWORD]
+    assert len(database) > 10
+    written = [path.read_bytes() for path in home.rglob("*") if path.is_file()]
+    assert written
+    for secret in secrets:
+        assert secret not in printed
+        assert not any(secret.encode() in text for text in written)
+    told = 0
+    for companion in ("prefect", "mlflow"):  # parameters, artifacts and logs of flow runs; the registry's pages
+        url = f"{shop.database_url}_{companion}"
+        for (table,) in execute(url, "SELECT format('%I', tablename) FROM pg_tables WHERE schemaname = 'public'"):
+            told += int(str(execute(url, f"SELECT count(*) FROM {table}")[0][0]))
+            for secret in secrets:
+                found = execute(url, f"SELECT 1 FROM {table} AS kept WHERE strpos(kept::text, '{secret}') > 0 LIMIT 1")
+                assert found == [], f"{companion}.{table}"
+    assert told > 100
+    runs = "SELECT count(*) FROM flow_run WHERE parameters::text LIKE '%files%'"
+    assert execute(f"{shop.database_url}_prefect", runs) != [(0,)], "the parameters are there to be looked at"
+    assert execute(f"{shop.database_url}_prefect", "SELECT count(*) > 0 FROM log") == [(True,)]
+    assert execute(f"{shop.database_url}_prefect", "SELECT count(*) > 0 FROM artifact") == [(True,)]
+
+
+def test_what_is_kept_for_a_rerun_is_gone_when_all_is_done(shop_with_prices: tuple[Shop, str]) -> None:
+    shop, _ = shop_with_prices
+    home = Path(shop.environment["PRICING_HOME"])
+    assert [list((home / kept).iterdir()) for kept in ("fits", "candidates")] == [[], []]
 
 
 def test_quote_answers_from_the_live_book(shop_with_prices: tuple[Shop, str], execute: Execute) -> None:

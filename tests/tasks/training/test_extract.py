@@ -1,8 +1,11 @@
 """Features by blocks of users are the features of all of them, and a run that failed goes on where it stopped."""
 
+import os
+import signal
 from collections.abc import Callable
 
 import pandas as pd
+import pyarrow.parquet
 import pytest
 
 import sql
@@ -47,6 +50,27 @@ def test_a_run_that_failed_goes_on_with_the_blocks_it_lacks(snapshot, monkeypatc
     lost.unlink()  # as where the run was killed between the two files of a block
     extract_block.fn(second, snapshot)
     assert len(read) == len(blocks)
+
+
+def test_a_run_killed_while_it_wrote_leaves_nothing_that_looks_whole(snapshot, monkeypatch) -> None:
+    first, *_ = blocks = cut_offers.fn(snapshot)
+    child = os.fork()
+    if child == 0:
+        monkeypatch.setattr(pyarrow.parquet, "write_table", lambda table, file: (file.write(b"PAR1half"), die()))
+        try:
+            extract_block.fn(first, snapshot)
+        finally:
+            os._exit(1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+    (left,) = first.files(snapshot)[0].parent.iterdir()
+    assert left.suffix == ".unfinished"
+    found = extract.fn(snapshot, [extract_block.fn(block, snapshot) for block in blocks])
+    assert len(found.read()) == 12_000
+    assert not left.exists()
+
+
+def die() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def test_newer_data_end_a_run_that_began_without_them(snapshot, book_shop) -> None:

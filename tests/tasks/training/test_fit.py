@@ -2,6 +2,7 @@
 
 import shutil
 from datetime import UTC, datetime
+from importlib.resources import files
 
 import numpy as np
 import pytest
@@ -26,7 +27,8 @@ from tasks.training.content import read_content
 from tasks.training.encoders import embed_texts
 from tasks.training.extract import FeatureSet
 from tasks.training.features import read_decisions
-from tasks.training.fit import Recipe, fit
+from tasks.training.fit import MODEL_CODE, Recipe, fit
+from tasks.training.fits import drop_fit
 
 SMALL = {"demand": DemandConfig(dimension=8, layers=1, history_length=4), "training": TrainingConfig(epochs=1)}
 
@@ -123,4 +125,31 @@ def test_processes_share_a_fit_and_leave_nothing_else_behind(features, settings)
     assert trained.fitted.encoders == Encoders("numbers", "")
     assert len(trained.report.training.validation_loss) == 1
     assert np.isfinite(trained.fitted.curve(trained.split.test).valuation).all()
-    assert not list((settings.home / "checkpoints").iterdir())
+    (folder,) = (settings.home / "fits").iterdir()
+    assert folder == Recipe(text_encoder="numbers", processes=2, **SMALL).folder(features.snapshot)
+
+
+def test_a_fit_that_was_not_registered_is_not_done_again(features, monkeypatch):
+    recipe = Recipe(text_encoder="numbers", **SMALL)
+    trained = fit.fn(features, recipe)
+    monkeypatch.setattr(fit_module, "fit_demand", None)
+    again = fit.fn(features, recipe)
+    some = trained.split.test.select(np.arange(50))
+    assert np.array_equal(again.fitted.curve(some).valuation, trained.fitted.curve(some).valuation)
+    assert again.report == trained.report
+    drop_fit(recipe.folder(features.snapshot))
+    with pytest.raises(TypeError):
+        fit.fn(features, recipe)
+
+
+def test_a_fit_cut_off_while_it_was_written_is_done_again(features):
+    recipe = Recipe(text_encoder="numbers", **SMALL)
+    fit.fn(features, recipe)
+    (recipe.folder(features.snapshot) / "report.json").unlink()
+    (recipe.folder(features.snapshot) / "weights.safetensors").write_bytes(b"half")
+    assert fit.fn(features, recipe).report.training.best_epoch == 1
+
+
+def test_the_model_s_code_is_part_of_what_made_it():
+    sources = [name for package in MODEL_CODE for name in files(package).iterdir() if name.name.endswith(".py")]
+    assert {"network.py", "encoding.py"} <= {source.name for source in sources}
