@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from models.errors import PricingError
+from tasks.data.data_docs import make_readable
 
 RESULT_FORMAT = {"result_format": "COMPLETE", "return_unexpected_index_query": False}
 EPOCH = pd.Timestamp(0, tz="UTC").as_unit("us")  # in nanoseconds the year 2262 would be the last
@@ -96,6 +97,7 @@ class Suites:
             self._context.validation_results_store.set(identifier, result)
         self._context.add_data_docs_site("pricing", _site(folder))
         self._context.build_data_docs(site_names=["pricing"])
+        make_readable(folder)
         return folder / "index.html"
 
 

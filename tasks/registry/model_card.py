@@ -7,7 +7,12 @@ from tasks.data.snapshots import Snapshot
 from tasks.training.evaluate import evidence_line
 from tasks.training.fit import TrainedDemand
 
-SHOWN_METRICS = ("log_loss", "auc", "ece", "calibration_ratio")
+SHOWN_METRICS = {  # with what is good
+    "log_loss": "log loss (lower)",
+    "auc": "AUC (higher)",
+    "ece": "calibration error (lower)",
+    "calibration_ratio": "predicted / observed (near 1)",
+}
 
 
 def model_card(trained: TrainedDemand, evaluation: Evaluation, snapshot: Snapshot, run_id: str) -> str:
@@ -30,7 +35,7 @@ def model_card(trained: TrainedDemand, evaluation: Evaluation, snapshot: Snapsho
             "",
             _table(evaluation.comparison),
             "",
-            "95 % intervals from a bootstrap over users. Lower is better, but for auc; calibration_ratio is best at 1.",
+            "95 % intervals from a bootstrap over users. What is better stands behind each name.",
             "",
             "## Price response",
             "",
@@ -43,7 +48,7 @@ def model_card(trained: TrainedDemand, evaluation: Evaluation, snapshot: Snapsho
             "",
             "## What its prices would have earned",
             "",
-            f"- {evidence_line(evaluation.figures)}",
+            f"- {evidence_line(evaluation.figures)} (money in {snapshot.currency})",
             *_checks(evaluation.figures),
             "",
             "## Limits",
@@ -76,9 +81,9 @@ def _part(name: str, frame: pd.DataFrame) -> str:
 def _table(comparison: pd.DataFrame) -> str:
     chosen = comparison[comparison["metric"].isin(SHOWN_METRICS)]
     shown = chosen.assign(
-        shown=[f"{row.value:.4f} ({row.low:.4f} to {row.high:.4f})" for row in chosen.itertuples()]
-    ).pivot(index="model", columns="metric", values="shown")
-    header = ["model", *shown.columns]
+        shown=[f"{row.value:.3f} ({row.low:.3f} to {row.high:.3f})" for row in chosen.itertuples()]
+    ).pivot(index="model", columns="metric", values="shown")[list(SHOWN_METRICS)]
+    header = ["model", *SHOWN_METRICS.values()]
     rows = [
         header,
         ["---"] * len(header),

@@ -84,6 +84,9 @@ def _start(settings: Settings, held: HeldClaim, children: list[Child], stopping:
     children.append(Child(_reprice(settings, variables), held))
     _log.info("repricing: live prices follow what users do and what the market does")
     held.announce(variables["PREFECT_API_URL"])
+    # MLflow's first page is about chatbots; the models are behind a switch there.
+    models = settings.mlflow_tracking_uri or f"http://127.0.0.1:{settings.mlflow_port}"
+    _log.info("models and price books: %s/#/models", models)
     _log.info("everything is up; Ctrl-C ends it all")
 
 

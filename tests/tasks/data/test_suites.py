@@ -1,3 +1,4 @@
+import re
 from datetime import UTC, datetime
 
 import numpy as np
@@ -62,3 +63,15 @@ def test_docs_show_counts_of_all_blocks(tmp_path):
     assert suites.write_docs(tmp_path, "load 7") == tmp_path / "index.html"
     [page] = tmp_path.glob("validations/products/load 7/*/*.html")
     assert "-3.25" in page.read_text()
+
+
+def test_docs_list_every_table_and_mark_what_broke_without_a_network(tmp_path):
+    suites = Suites(LATEST)
+    suites.run("products", [products(list_price=[-3.25] * 10)])
+    suites.run("users", [pd.DataFrame({"user_id": ["u1"], "protected_group": ["a"]})])
+    suites.write_docs(tmp_path, "load 7")
+    first = (tmp_path / "index.html").read_text()
+    rows = re.findall(r'<td><a href="(.+?)">(.+?)</a></td><td>load 7</td><td>.+?</td><td>(.+?)</td>', first)
+    assert [row[1:] for row in rows] == [("products", "✗ not all"), ("users", "✓ all")]
+    for link, *_ in rows:
+        assert (tmp_path / link).read_text().count("i.text-danger::before") == 1

@@ -1,0 +1,17 @@
+"""Screenshots small enough to be kept beside the documents that show them."""
+
+from io import BytesIO
+from pathlib import Path
+
+from PIL import Image
+from playwright.sync_api import Page
+
+COLOURS = 96  # enough for text and plots on a plain ground
+
+
+def take(page: Page, path: Path) -> Path:
+    """What the window shows now, as a PNG of few colours."""
+    picture = Image.open(BytesIO(page.screenshot(animations="disabled"))).convert("RGB")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    picture.quantize(COLOURS, dither=Image.Dither.NONE).save(path, optimize=True)
+    return path
