@@ -1,13 +1,17 @@
 -- Prices of a staged book that break a guardrail of its policy, counted by rule straight from the tables:
--- an answer that owes nothing to the code that set the prices. A step counts from what the live book quotes.
+-- an answer that owes nothing to the code that set the prices. A step counts from what the live book quotes. Where that
+-- has been priced anew since the book was published, it may have been so again meanwhile, and the row itself says what
+-- it was then.
 WITH priced AS (
-    SELECT user_id, product_id, price FROM {personal}
+    SELECT user_id, product_id, price, live_price FROM {personal}
     UNION ALL
-    SELECT NULL, product_id, price FROM {uniform}
+    SELECT NULL, product_id, price, live_price FROM {uniform}
 ),
 compared AS (
     SELECT priced.user_id, priced.price::double precision AS price, uniform.price::double precision AS uniform_price,
-           coalesce(live_personal.price, live_uniform.price)::double precision AS live_price,
+           CASE WHEN repriced.book_id IS NOT NULL
+                  OR live_personal.book_id IS NULL AND repriced_uniform.book_id IS NOT NULL THEN priced.live_price
+                ELSE coalesce(live_personal.price, live_uniform.price)::double precision END AS live_price,
            products.list_price, products.unit_cost, products.floor, products.ceiling
     FROM priced
     JOIN {uniform} AS uniform USING (product_id)
@@ -17,9 +21,14 @@ compared AS (
     ) AS live ON true
     LEFT JOIN pricing.uniform_prices AS live_uniform
       ON live_uniform.book_id = live.book_id AND live_uniform.product_id = priced.product_id
+    LEFT JOIN pricing.repriced_uniform
+      ON repriced_uniform.book_id = live.book_id AND repriced_uniform.product_id = priced.product_id
     LEFT JOIN pricing.personal_prices AS live_personal
       ON live_personal.book_id = live.book_id AND live_personal.user_id = priced.user_id
      AND live_personal.product_id = priced.product_id
+    LEFT JOIN pricing.repriced_personal AS repriced
+      ON repriced.book_id = live.book_id AND repriced.user_id = priced.user_id
+     AND repriced.product_id = priced.product_id
 )
 SELECT count(*) AS prices,
        count(*) FILTER (WHERE price < floor OR price > ceiling) AS bounds,

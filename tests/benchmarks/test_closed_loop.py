@@ -112,10 +112,11 @@ def test_a_seed_is_done_when_all_its_cycles_of_this_size_are_there(tmp_path: Pat
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1_800)
 def test_the_loop_closes_on_the_real_path(stopped_home: Path):
     """Two weeks: what was quoted and answered in the first comes back, with its densities, to the second."""
     results = stopped_home.parent / "loop"  # a folder that the account of Postgres may enter
-    size = "--users 250 --products 16 --logged 300 --weekly 100 --cycles 2 --seeds 1"
+    size = "--users 1000 --products 20 --cycles 2 --seeds 1"
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("PRICING_", "PREFECT_"))}
     subprocess.run(
         [sys.executable, "-m", "tests.benchmarks.closed_loop", "--results", str(results), *size.split()],

@@ -24,6 +24,7 @@ from tasks.database import transaction
 from tasks.quotes.explain import Explanation, explain_quote
 from tasks.quotes.quote import Quote, quote
 from tasks.quotes.recommend import NothingToRecommendError, recommend
+from tasks.quotes.reprice import reprice_all
 
 Tables = dict[str, pd.DataFrame]
 
@@ -74,6 +75,23 @@ def test_no_quote_leaps_when_behaviour_changes(shop: Any, learnable_shop: Tables
         before = after
     assert (move > 0.01).sum() > 50
     assert move.loc["u001"].max() > 0  # their first personal prices started from what they were quoted
+
+
+def test_a_step_counts_from_prices_that_followed_what_users_did(shop: Any, learnable_shop: Tables) -> None:
+    shop.published(explored(shop, 0.0))
+    first = shop.quotes()
+    shop.run(
+        "SELECT pricing.record_event(user_id, 'view', product_id) "
+        "FROM data.users, data.products, generate_series(1, 3) WHERE user_id < 'u030'"
+    )
+    reprice_all(shop.url, 1_000, lambda version: shop.demand)
+    followed = shop.quotes()
+    shop.add("behaviour", busy_day(learnable_shop, "2026-04-02"))
+    shop.run("UPDATE data.products SET unit_cost = unit_cost * 0.8")
+    shop.published(explored(shop, 0.0).model_copy(update={"satisfaction_weight": 0.5}))
+    second = shop.quotes()
+    assert (second / followed - 1).abs().max() <= shop.step * (1 + 1e-9)
+    assert (second / first - 1).abs().max() > 1.2 * shop.step
 
 
 def test_publishing_again_on_the_same_day_keeps_the_draws(shop: Any, learnable_shop: Tables) -> None:
