@@ -50,8 +50,8 @@ of the tenths of the requests by predicted probability. "Reachable" is the row b
 to the hidden truth from the same features: nothing observable is known to tell the rest. "Falls in price" is the
 share of requests whose probability is lower at the dearer of the two. ECE and log loss are at the last logged price,
 against outcomes drawn from the truth. In brackets: 95 % intervals, Student's t over seeds, or the bootstrap over users
-where there is one seed. Seconds do not include the plain table that the peers share. Capped for cost: a random forest has
-{FOREST_TREES} trees of {FOREST_ROWS:,} rows, the mixed logit is fit on {FIT_ROWS:,} offers of whole users with
+where there is one seed. Seconds do not include the plain table that the peers share. Capped for cost: a random forest
+has {FOREST_TREES} trees of {FOREST_ROWS:,} rows, the mixed logit is fit on {FIT_ROWS:,} offers of whole users with
 {DRAWS} draws, and grids have {GRID_POINTS} prices.
 
 The folds of LinearDML and OrthoIV were chosen by their regret on the requests of e-commerce, seed 0, which is the data
