@@ -72,20 +72,21 @@ def warm(number: int, nothing: None) -> int:
     return number
 
 
-@flow(validate_parameters=False)
-def measured(promotion: Promotion, processes: int, workers: Client) -> dict[str, float]:
+@flow
+def measured(promotion: Promotion, processes: int) -> dict[str, float]:
     """Seconds of each part, with the workers that PRICING_DASK_SCHEDULER names."""
     for_each_block("distributed", warm, list(range(processes)), None)
     found: dict[str, float] = {}
-    offers = cut_offers(promotion.snapshot)
-    with clocked(found, "extract", workers):
-        for_each_block("distributed", extract_block, offers, promotion.snapshot)
-    with clocked(found, "choose", workers):
-        chosen = choose_candidates(promotion)
-    with clocked(found, "score", workers):
-        scored = for_each_block("distributed", score_candidates, chosen, promotion)
-    with clocked(found, "price", workers):
-        priced = price(promotion, scored)
+    with Client(os.environ["PRICING_DASK_SCHEDULER"], set_as_default=False) as workers:
+        offers = cut_offers(promotion.snapshot)
+        with clocked(found, "extract", workers):
+            for_each_block("distributed", extract_block, offers, promotion.snapshot)
+        with clocked(found, "choose", workers):
+            chosen = choose_candidates(promotion)
+        with clocked(found, "score", workers):
+            scored = for_each_block("distributed", score_candidates, chosen, promotion)
+        with clocked(found, "price", workers):
+            priced = price(promotion, scored)
     return found | {"blocks": len(chosen), "personal_rows": priced.personal_rows}
 
 
@@ -133,9 +134,9 @@ def filled(config: MarketplaceConfig) -> Promotion:
 def with_processes(promotion: Promotion, processes: int) -> dict[str, Any]:
     """Start so many workers, measure, and remove what was written."""
     options = {"n_workers": processes, "threads_per_worker": 1, "dashboard_address": None}
-    with LocalCluster(**options) as cluster, Client(cluster, set_as_default=False) as workers:
+    with LocalCluster(**options) as cluster:
         os.environ["PRICING_DASK_SCHEDULER"] = cluster.scheduler_address
-        found = measured(promotion, processes, workers)
+        found = measured(promotion, processes)
     remove(promotion.snapshot)
     return found
 
