@@ -2,7 +2,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/ready
 
-.PHONY: run test up check bench
+.PHONY: run test up check bench browser
 
 run: $(READY)  ## the main job on real data, from raw lines to live prices
 	@$(BIN)/pricing run
@@ -23,6 +23,12 @@ bench: $(READY)  ## our model beside others on markets whose truth is known: a t
 	@$(BIN)/python -m tests.benchmarks.publication --home results/database
 	@$(BIN)/python -m tests.benchmarks.write_paths --home results/written
 	@$(BIN)/python -m tests.benchmarks.realtime --home results/realtime_home --results results
+
+# Debian: apt-get install chromium
+browser: $(READY)  ## the pages in headless Chromium: all screenshots in results/browser, the documents' in docs/images
+	@$(BIN)/pip install --quiet --constraint infra/constraints.txt --editable ".[dev,browser]"
+	@$(BIN)/python -m pytest -m browser tests/browser
+	@cd results/browser && cp train-form.png train-run.png model-card.png approval.png data-docs.png ../../docs/images/
 
 check: $(READY)
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy

@@ -1,7 +1,10 @@
 """What the README and the pages of docs/ tell a person to type is what the project understands."""
 
+import os
 import re
 import shlex
+import subprocess
+import sys
 from itertools import dropwhile
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,6 +21,7 @@ from tasks.database import migrate, transaction
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
+DOMAINS = ("ecommerce", "hotel", "finance", "automobile")
 FEW_WORDS = 2_600  # ten minutes' reading
 
 
@@ -101,5 +105,40 @@ def anchors(page: Path) -> set[str]:
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
+def test_pictures_are_small() -> None:
+    pictures = list((ROOT / "docs" / "images").glob("*.png"))
+    assert pictures
+    assert all(picture.stat().st_size < 150_000 for picture in pictures)
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if page.stem in DOMAINS], ids=lambda page: page.name)
+def test_walk_throughs_are_short(page: Path) -> None:
+    assert len(page.read_text("utf-8").splitlines()) <= 120
+
+
 def test_the_readme_is_read_in_ten_minutes() -> None:
     assert len(PAGES[0].read_text("utf-8").split()) <= FEW_WORDS
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("domain", DOMAINS)
+def test_a_walk_through_says_what_its_commands_say(domain: str, home: Path) -> None:
+    """Run a page's commands in their order; what is printed is what the page shows, but for the digits."""
+    shown = [block for block in blocks("text") if block.page == f"{domain}.md"]
+    commands = [line for block in blocks("sh") if block.page == f"{domain}.md" for line in command_lines(block)]
+    environment = os.environ | {"PRICING_HOME": str(home), "PYTHONPATH": str(ROOT), "COLUMNS": "120"}
+    printed = ""
+    for _, *arguments in commands:
+        command = [sys.executable, "-m", "flows.command", *arguments]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=550, check=False)
+        assert done.returncode == 0, done.stderr
+        printed += done.stdout
+    assert shown
+    for block in shown:
+        expected = [wording(line) for line in block.text.splitlines() if line.strip()]
+        assert set(expected) <= {wording(line) for line in printed.splitlines()}
+
+
+def wording(line: str) -> str:
+    """A line without its figures: their digits, signs and the spaces that align them; ids keep their names."""
+    return " ".join(re.sub(r"[-+]?\d[\d,.a-f]*", "#", line).split())

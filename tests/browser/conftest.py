@@ -9,16 +9,19 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from tasks.servers.ports import free_port
 from tasks.servers.processes import end, with_descendants
-from tests.browser.prefect_page import PrefectPage, until
 
-sync_api = pytest.importorskip("playwright.sync_api")
-from tests.browser import screenshots  # noqa: E402  it needs playwright
+if TYPE_CHECKING:
+    from tests.browser.prefect_page import PrefectPage
+
+collect_ignore_glob = [] if find_spec("playwright") else ["test_*.py"]  # the extra `browser`
 
 CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"
 ARGUMENTS = [
@@ -48,7 +51,9 @@ class Platform:
 
 @pytest.fixture(scope="module")
 def platform() -> Iterator[Platform]:
-    with tempfile.TemporaryDirectory(prefix="pricing-browser-") as folder:
+    from tests.browser.prefect_page import until
+
+    with tempfile.TemporaryDirectory(prefix="pricing-") as folder:
         Path(folder).chmod(0o755)  # Postgres runs as another user where this is root
         home, ports = Path(folder) / "home", (free_port(None), free_port(None))
         environment = os.environ | {
@@ -69,8 +74,18 @@ def platform() -> Iterator[Platform]:
 
 
 @pytest.fixture(scope="module")
-def prefect(platform: Platform, tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrefectPage]:
-    with sync_api.sync_playwright() as playwright:
+def shop(platform: Platform, shop_folder: Path) -> Path:
+    """The shop's tables in a folder whose name may stand on a page."""
+    return Path(shutil.copytree(shop_folder, platform.home.parent / "shop"))
+
+
+@pytest.fixture(scope="module")
+def prefect(platform: Platform, tmp_path_factory: pytest.TempPathFactory) -> Iterator["PrefectPage"]:
+    from playwright.sync_api import sync_playwright
+
+    from tests.browser.prefect_page import PrefectPage
+
+    with sync_playwright() as playwright:
         window = playwright.chromium.launch_persistent_context(
             tmp_path_factory.mktemp("chromium"),
             executable_path=CHROMIUM,
@@ -83,18 +98,22 @@ def prefect(platform: Platform, tmp_path_factory: pytest.TempPathFactory) -> Ite
 
 
 @pytest.fixture(scope="module")
-def picture(prefect: PrefectPage) -> Callable[[str], None]:
+def picture(prefect: "PrefectPage") -> Callable[[str], None]:
     """Keep what the window shows now, under a name, where a person looks at it afterwards."""
+    from tests.browser import screenshots
+
     return lambda name: screenshots.take(prefect.page, RESULTS / f"{name}.png")
 
 
 @pytest.fixture
-def shown(prefect: PrefectPage) -> Callable[..., None]:
+def shown(prefect: "PrefectPage") -> Callable[..., None]:
     """Wait until the page shows all of these words."""
+
+    from playwright.sync_api import expect
 
     def wait(*words: str) -> None:
         for word in words:
             found = prefect.page.get_by_text(re.compile(re.escape(word))).first
-            sync_api.expect(found).to_be_visible(timeout=30_000)
+            expect(found).to_be_visible(timeout=30_000)
 
     return wait

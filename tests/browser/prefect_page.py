@@ -48,12 +48,11 @@ class PrefectPage:
 
     def submit(self) -> str:
         """Start the run; returns its id, and shows its page."""
-        self.page.get_by_role("button", name="Submit", exact=True).click()
-        self.page.get_by_role("button", name="View run").first.dispatch_event("click")  # it floats in, and floats away
-        self.page.wait_for_url(re.compile("/flow-run/"), timeout=LOADED)
-        found = re.search(r"flow-run/([0-9a-f-]+)", self.page.url)
-        assert found, self.page.url
-        return found[1]
+        with self.page.expect_response(lambda answer: answer.url.endswith("/create_flow_run")) as started:
+            self.page.get_by_role("button", name="Submit", exact=True).click()
+        run_id = str(started.value.json()["id"])
+        self.open_run(run_id)
+        return run_id
 
     def open_run(self, run_id: str, tab: str | None = None) -> None:
         """A run's page, at one of its tabs."""

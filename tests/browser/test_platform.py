@@ -42,7 +42,10 @@ def asked(platform: Platform, run: str) -> str:
 def read_version(prefect: PrefectPage, platform: Platform) -> None:
     """The first version's page, without the assistant that MLflow opens beside it."""
     prefect.page.goto(f"{platform.mlflow}/#/models/demand/versions/1")
-    prefect.page.locator("[data-component-id='mlflow.assistant.chat_panel.close']").click()
+    prefect.page.get_by_text("Promote model").wait_for()
+    close = prefect.page.locator("[data-component-id='mlflow.assistant.chat_panel.close']")
+    if close.is_visible():  # the first time; MLflow remembers
+        close.click()
 
 
 def live_book(platform: Platform) -> str | None:
@@ -61,11 +64,11 @@ def test_deployments_and_automations_are_there(prefect: PrefectPage, picture: Pi
 
 
 def test_train_starts_from_its_form_and_finishes(
-    prefect: PrefectPage, platform: Platform, shop_folder: Path, picture: Picture
+    prefect: PrefectPage, platform: Platform, shop: Path, picture: Picture
 ) -> None:
     prefect.open_form("train")
     prefect.choose("Kind of place", "files")
-    prefect.type_text("Folder", str(shop_folder))
+    prefect.type_text("Folder", str(shop))
     prefect.type_text("Currency", "EUR")
     prefect.type_text("Held-out days", "21")
     picture("train-form")
