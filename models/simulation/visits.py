@@ -136,7 +136,9 @@ def make_events(
 def _dwell(rng: np.random.Generator, users: Users, visits: Visits, visit: NDArray[np.int32]) -> Array:
     """Draw how long each event took, in seconds to a tenth."""
     wealth, noise = users.wealth[visits.user[visit]], rng.normal(size=len(visit))
-    return np.round(np.exp(3 + 0.7 * wealth - 0.6 * visits.business[visit] + 0.6 * noise), 1)
+    return np.asarray(
+        np.round(np.exp(3 + 0.7 * wealth - 0.6 * visits.business[visit] + 0.6 * noise), 1), dtype=np.float64
+    )
 
 
 def _event_kinds(
@@ -152,7 +154,7 @@ def _event_kinds(
         -0.5 + 1.1 * users.style[user] * shop.has_images,
     )
     stacked = np.stack(utility, axis=1)
-    return (stacked + rng.gumbel(size=stacked.shape)).argmax(axis=1).astype(np.int8)
+    return np.asarray((stacked + rng.gumbel(size=stacked.shape)).argmax(axis=1), dtype=np.int8)
 
 
 def _seen_product(
