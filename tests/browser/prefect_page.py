@@ -22,7 +22,8 @@ class PrefectPage:
     def open_form(self, deployment: str) -> None:
         """The form that a deployment's custom run is started from."""
         self.page.goto(f"{self.address}/deployments")
-        self.page.get_by_role("link", name=deployment, exact=True).last.click()
+        rows = self.page.locator("a[href*='/deployments/deployment/']")
+        rows.get_by_text(deployment, exact=True).first.click()
         self.page.get_by_role("button", name="Run", exact=True).click()
         self.page.get_by_text("Custom run").click()
         self.page.locator(".schema-form-property").first.wait_for(timeout=LOADED)
@@ -79,10 +80,6 @@ class PrefectPage:
         dialog = self.page.get_by_role("dialog")
         dialog.get_by_role("button", name="Submit").wait_for(timeout=LOADED)
         return dialog
-
-    def close_dialog(self) -> None:
-        """Leave a form as it is."""
-        self.page.get_by_role("dialog").get_by_role("button", name="Close", exact=True).last.click()
 
 
 def until(holds: Callable[[], bool], seconds: float) -> None:

@@ -71,10 +71,13 @@ def test_train_starts_from_its_form_and_finishes(
     prefect.type_text("Folder", str(shop))
     prefect.type_text("Currency", "EUR")
     prefect.type_text("Held-out days", "21")
+    prefect.field("Kind of place").scroll_into_view_if_needed()
     picture("train-form")
     run = prefect.submit()
     prefect.await_state("Running")
     assert prefect.await_state() == "Completed"
+    prefect.open_run(run)  # anew, for its stations to fill the picture
+    prefect.page.wait_for_timeout(4_000)
     picture("train-run")
     (started,) = call(platform, "/flow_runs/filter", {"flow_runs": {"id": {"any_": [run]}}})
     asked = started["parameters"]["parameters"]
