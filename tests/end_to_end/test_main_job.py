@@ -242,6 +242,7 @@ import os, sys
 from tasks.servers.environment import environment
 from tasks.settings import Settings
 os.environ.update(environment(Settings()))
+os.environ["PATH"] = os.path.dirname(sys.executable) + os.pathsep + os.environ["PATH"]  # MLflow calls uvicorn by name
 serve = ["models", "serve", "-m", "models:/demand@champion", "--env-manager", "local", "-h", "127.0.0.1", "-p"]
 os.execv(sys.executable, [sys.executable, "-m", "mlflow", *serve, sys.argv[1]])
 """

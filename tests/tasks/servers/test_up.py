@@ -58,9 +58,9 @@ def test_everything_comes_up_runs_a_flow_heals_and_ends(home: Path, tmp_path: Pa
     environment = os.environ | ports | {"PRICING_HOME": str(home), "PYTHONPATH": path}
     script = (
         "import logging, pathlib; logging.basicConfig(level=logging.INFO)\n"
-        "from tasks import servers; from tasks.settings import Settings\n"
-        "servers.DEPLOYMENTS = pathlib.Path('prefect.yaml').absolute()\n"
-        "servers.run_servers(Settings())\n"
+        "from tasks.servers import up; from tasks.settings import Settings\n"
+        "up.DEPLOYMENTS = pathlib.Path('prefect.yaml').absolute()\n"
+        "up.run_servers(Settings())\n"
     )
     api = f"http://127.0.0.1:{ports['PRICING_PREFECT_PORT']}/api"
     mlflow = f"http://127.0.0.1:{ports['PRICING_MLFLOW_PORT']}"
