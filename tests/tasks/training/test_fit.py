@@ -91,8 +91,9 @@ def test_another_encoder_makes_another_model():
 
 def test_other_code_of_a_model_makes_another_model(tmp_path, monkeypatch):
     monkeypatch.setattr(fit_module, "files", lambda package: tmp_path / package)
-    network = tmp_path / "models" / "demand" / "network.py"
-    network.parent.mkdir(parents=True)
+    for package in fit_module.MODEL_CODE:
+        (tmp_path / package).mkdir()
+    network = tmp_path / "models.demand" / "network.py"
     snapshot, hashes = Snapshot("a" * 64, "shop", "EUR", {}, datetime(2026, 4, 1, tzinfo=UTC)), set()
     for code in ("", "width = 8", "width = 9"):
         network.write_text(code)

@@ -32,8 +32,11 @@ def parts():
     return split.train, split.validation
 
 
-def children():
-    return with_descendants([os.getpid()])[1:]
+@pytest.fixture
+def left_behind():
+    """The processes that run since the test began; earlier tests may have left one, such as Python's own tracker."""
+    before = set(with_descendants([os.getpid()]))
+    return lambda: set(with_descendants([os.getpid()])) - before
 
 
 class Stopped(BaseException):
@@ -44,13 +47,13 @@ def stop(epoch, *_):
     raise Stopped
 
 
-def test_two_processes_that_were_stopped_go_on_to_the_model_of_one(parts, tmp_path):
+def test_two_processes_that_were_stopped_go_on_to_the_model_of_one(parts, tmp_path, left_behind):
     epochs = []
     with pytest.raises(Stopped):
         fit_in_processes(*parts, DEMAND, TRAINING, 2, tmp_path, stop)
-    assert not children()
+    assert not left_behind()
     shared, report = fit_in_processes(*parts, DEMAND, TRAINING, 2, tmp_path, lambda *epoch: epochs.append(epoch))
-    assert not children()
+    assert not left_behind()
     assert epochs
     assert epochs[0][0] > 1
     assert [losses for _, *losses in epochs] == [
@@ -66,11 +69,11 @@ def test_two_processes_that_were_stopped_go_on_to_the_model_of_one(parts, tmp_pa
     np.testing.assert_allclose(curves[0].valuation, curves[1].valuation, rtol=2e-2)
 
 
-def test_what_a_process_said_last_is_the_error(parts, tmp_path):
+def test_what_a_process_said_last_is_the_error(parts, tmp_path, left_behind):
     wild = replace(TRAINING, learning_rate=1e30)
     with pytest.raises(TrainingError, match=r"2 processes ended with exit code 1(?s:.*)lower the learning rate"):
         fit_in_processes(*parts, DEMAND, wild, 2, tmp_path, stop)
-    assert not children()
+    assert not left_behind()
 
 
 def test_processes_need_a_device_each(parts, tmp_path, monkeypatch):
