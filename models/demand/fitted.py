@@ -14,7 +14,7 @@ from models.demand.checkpoint import Checkpoint
 from models.demand.demand_curve import DemandCurve
 from models.demand.first_stage import FirstStage, FirstStageReport
 from models.demand.network import DemandConfig, DemandModel, Response
-from models.demand.recalibration import Recalibration, recalibrate
+from models.demand.recalibration import PRIOR_SD, Recalibration, recalibrate
 from models.demand.training import (
     Progress,
     TrainingConfig,
@@ -93,7 +93,7 @@ class FittedDemand:
 
         def corrected(personal: bool, rows: NDArray[np.bool_]) -> Recalibration:
             curve, seen = raw.curve(drawn, personal).take(rows), drawn.select(rows)
-            return recalibrate(curve, seen.price_ratio, seen.purchased, seen.weight)
+            return recalibrate(curve, seen.price_ratio, seen.purchased, seen.weight, PRIOR_SD)
 
         everyone = np.ones(len(drawn), dtype=bool)
         return replace(self, recalibration=corrected(True, drawn.consent), population=corrected(False, everyone))

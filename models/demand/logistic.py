@@ -1,4 +1,4 @@
-"""Weighted logistic regression on a handful of columns, by maximum likelihood."""
+"""Weighted logistic regression on a handful of columns, by maximum likelihood or its maximum with a prior."""
 
 from collections.abc import Sequence
 
@@ -19,6 +19,7 @@ def maximum_likelihood(
     start: Array,
     bounds: Bounds,
     group: NDArray[np.int64] | None = None,
+    precision: Array | None = None,
 ) -> Array:
     """Return the coefficients (k,) of sigmoid(columns @ coefficients + effect of the row's group).
 
@@ -29,19 +30,22 @@ def maximum_likelihood(
         start: first guess (k,).
         bounds: lower and upper bound of each coefficient, None where open; equal bounds fix it.
         group: group of each row (rows,), whose effects have a standard normal prior; None for no effects.
+        precision: of a normal prior around `start` (k,), 1 / variance; None for no prior.
 
     """
     total, k = weight.sum(), len(start)
     groups = 0 if group is None else int(group.max()) + 1
     share = weight / total
+    pull = np.zeros(k) if precision is None else precision / total
 
     def loss(parameters: Array) -> tuple[float, Array]:
         coefficients, effects = parameters[:k], parameters[k:]
         log_odds = columns @ coefficients + (0.0 if group is None else effects[group])
         value = share @ (np.logaddexp(0, log_odds) - outcome * log_odds) + effects @ effects / (2 * total)
+        value += pull @ (coefficients - start) ** 2 / 2
         slope = share * (expit(log_odds) - outcome)
         by_group = slope[:0] if group is None else np.bincount(group, slope, groups) + effects / total
-        return float(value), np.concatenate([columns.T @ slope, by_group])
+        return float(value), np.concatenate([columns.T @ slope + pull * (coefficients - start), by_group])
 
     fit = minimize(
         loss,

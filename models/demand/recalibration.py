@@ -11,6 +11,9 @@ from models.demand.logistic import OPEN, maximum_likelihood
 
 ALARM_SENSITIVITY_SCALE = 1.4
 _LEAST_OF_EACH_OUTCOME = 100  # purchases and refusals needed before two slopes and a level are fit
+# Of s2 around 1. A few hundred drawn prices leave s2 open by a third, and a sensitivity that is wrong by so much costs
+# more than the correction gains; thousands, or a wide range of prices, are hardly held back.
+PRIOR_SD = 0.25
 _SMALLEST_SCALE = 0.05
 _SMALLEST_RANGE = 1e-6  # of price / list price; without one no slope can be fit
 
@@ -61,10 +64,12 @@ class Recalibration:
         return cls(**state)
 
 
-def recalibrate(curve: DemandCurve, ratio: Array, purchased: Array, weight: Array) -> Recalibration:
+def recalibrate(
+    curve: DemandCurve, ratio: Array, purchased: Array, weight: Array, prior_sd: float = np.inf
+) -> Recalibration:
     """Fit all three numbers to what was bought at prices drawn at random, all of them (rows,), where that is enough.
 
-    `curve` is the model's at residual 0.
+    `curve` is the model's at residual 0; its sensitivity is believed to be right but for a normal error of `prior_sd`.
     """
     if not _enough(purchased) or np.ptp(ratio) <= _SMALLEST_RANGE:
         return Recalibration()
@@ -72,7 +77,8 @@ def recalibrate(curve: DemandCurve, ratio: Array, purchased: Array, weight: Arra
     columns = np.column_stack([np.ones(len(b)), b * (v - 1), b * (1 - ratio)])
     scale = (_SMALLEST_SCALE, None)
     start, bounds = np.array([0.0, 1.0, 1.0]), [OPEN, scale, scale]
-    alpha, level, sensitivity = maximum_likelihood(columns, purchased, weight, start, bounds).tolist()
+    precision = np.array([0.0, 0.0, prior_sd**-2])
+    alpha, level, sensitivity = maximum_likelihood(columns, purchased, weight, start, bounds, None, precision).tolist()
     return Recalibration(alpha, level, sensitivity, "randomised", len(b))
 
 

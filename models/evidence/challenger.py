@@ -1,7 +1,7 @@
 """What the explored offers of the held-out part say of a challenger's prices: more than the champion's, or not."""
 
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, replace
+from typing import Protocol, Self
 
 import numpy as np
 import pandas as pd
@@ -29,6 +29,7 @@ Array = NDArray[np.float64]
 Flags = NDArray[np.bool_]
 
 LEAST_OF_PRODUCT = 100  # explored offers by which a product shows the range its prices are drawn from
+LEAST_BEYOND = 50  # explored offers at a price or beyond it by which the price is explored
 
 
 class Demand(Protocol):
@@ -45,6 +46,17 @@ class Contender:
 
     demand: Demand
     test: Decisions
+
+    def held(self) -> Self:
+        """Return the same, its prices between those that the logged ones were held between, where that is known."""
+        frame = self.test.frame
+        if "held_lower" not in frame:
+            return self
+        narrowed = {
+            "floor": np.fmax(frame["floor"].to_numpy("float64", na_value=np.nan), frame["held_lower"]),
+            "ceiling": np.fmin(frame["ceiling"].to_numpy("float64", na_value=np.nan), frame["held_upper"]),
+        }
+        return replace(self, test=replace(self.test, frame=frame.assign(**narrowed)))
 
     def prices(
         self, rows: Flags, policy: PricingPolicy, currency: str, live: pd.DataFrame | None = None
@@ -64,10 +76,40 @@ class Contender:
         return prices, curve
 
 
+@dataclass(frozen=True)
+class _Support:
+    """Between which ratios the price of each test offer was drawn, and over which width those of its product were.
+
+    `is_own` says whether an offer's own ends are known; else they are the outermost of its product, or of all products
+    where it has few draws.
+    """
+
+    lowest: Array
+    highest: Array
+    drawn_range: Array
+    is_own: Flags
+
+    @classmethod
+    def of(cls, split: Split) -> Self:
+        drawn = _drawn(split)
+        ranges = drawn.groupby("product")["ratio"].agg(["min", "max", "size"])
+        known = ranges[ranges["size"] >= LEAST_OF_PRODUCT].reindex(split.test.frame["product_id"])
+        lowest = known["min"].fillna(drawn["ratio"].min()).to_numpy("float64")
+        highest = known["max"].fillna(drawn["ratio"].max()).to_numpy("float64")
+        own_lowest, own_highest = _held_range(split.test)
+        is_own = np.isfinite(own_lowest) & np.isfinite(own_highest)
+        return cls(
+            np.where(is_own, own_lowest, lowest), np.where(is_own, own_highest, highest), highest - lowest, is_own
+        )
+
+
 def off_policy_figures(
     split: Split, challenger: Contender, champion: Contender | None, policy: PricingPolicy, currency: str
 ) -> dict[str, float]:
     """Compare the challenger's prices with the champion's, or without one with the logged prices; in money an offer.
+
+    Where the test offers have `held_lower` and `held_upper`, the money between which the logged price was held, both
+    are priced between them: there every price had a density, and a price is at most one step from those that are live.
 
     Both price the held-out offers whose price was drawn with a known density, under the same policy; the champion's
     prices are those that the challenger's steps are counted from. A value is what the policy maximises: profit plus
@@ -75,26 +117,26 @@ def off_policy_figures(
     these offers, corrected on other users' ones. Offers without a density, and those of users without consent, whose
     price nobody draws, are not used; `off_policy_offers` and `off_policy_offers_without_density` count them.
 
-    Only those two figures are there where nothing can be compared.
+    Only those two and the explored range are there where nothing can be compared.
     """
     is_explored = _is_explored(split.test)
     counts = {
         "off_policy_offers": float(is_explored.sum()),
         "off_policy_offers_without_density": float((split.test.consent & ~is_explored).sum()),
-    }
-    lowest, highest = _support(split)
-    rows = is_explored & (highest > lowest)
+    } | _explored_range(split)
+    support = _Support.of(split)
+    rows = is_explored & (support.highest > support.lowest)
     if not rows.any():
         return counts
-    standing = champion.prices(rows, policy, currency)[0] if champion else None
-    prices, curve = challenger.prices(rows, policy, currency, standing)
+    standing = champion.held().prices(rows, policy, currency)[0] if champion else None
+    prices, curve = challenger.held().prices(rows, policy, currency, _steps_from(standing, support.is_own[rows]))
     priced = prices["price"].notna().to_numpy()
     if standing is not None:
         priced = priced & standing["price"].notna().to_numpy()
     if not priced.any():
         return counts
     rows[rows] = priced
-    offers = _offers(split.test, rows, lowest[rows], highest[rows])
+    offers = _offers(split.test, rows, support)
     outcome = cross_fitted(offers, curve.take(priced))
     compared = (prices,) if standing is None else (prices, standing)
     targets = [
@@ -106,6 +148,13 @@ def off_policy_figures(
     if standing is None:
         return counts | _over_logged(offers, targets[0], outcome, satisfaction, split.test, share)
     return counts | _over_champion(offers, (targets[0], targets[1]), outcome, satisfaction, share)
+
+
+def _steps_from(standing: pd.DataFrame | None, is_held: Flags) -> pd.DataFrame | None:
+    """The champion's prices, which steps are counted from; none where the logged interval has its step already."""
+    if standing is None:
+        return None
+    return pd.DataFrame({name: standing[name].mask(is_held) for name in ("price", "uniform_price")})
 
 
 def _over_champion(
@@ -164,7 +213,7 @@ def _diagnostics(offers: ExploredOffers, targets: tuple[Target, ...], priced: fl
     }
 
 
-def _offers(test: Decisions, rows: Flags, lowest: Array, highest: Array) -> ExploredOffers:
+def _offers(test: Decisions, rows: Flags, support: _Support) -> ExploredOffers:
     users, names = pd.factorize(test.frame["user_id"])
     frame = test.frame.loc[rows]
     return ExploredOffers(
@@ -177,8 +226,9 @@ def _offers(test: Decisions, rows: Flags, lowest: Array, highest: Array) -> Expl
         weight=test.weight[rows],
         user=users[rows].astype("int64"),
         users=len(names),
-        lowest=lowest,
-        highest=highest,
+        lowest=support.lowest[rows],
+        highest=support.highest[rows],
+        drawn_range=support.drawn_range[rows],
     )
 
 
@@ -201,15 +251,24 @@ def _is_explored(offers: Decisions) -> Flags:
     return np.asarray((offers.frame["propensity"].to_numpy("float64", na_value=np.nan) > 0) & offers.consent)
 
 
-def _support(split: Split) -> tuple[Array, Array]:
-    """Lowest and highest ratio drawn (test rows,): of the product, or of all products where it has few draws."""
-    drawn = pd.concat(
+def _held_range(test: Decisions) -> list[Array]:
+    if "held_lower" not in test.frame:
+        return [np.full(len(test), np.nan)] * 2
+    return [test.frame[side].to_numpy("float64") / test.list_price for side in ("held_lower", "held_upper")]
+
+
+def _drawn(split: Split) -> pd.DataFrame:
+    """Product and ratio of all offers whose price was drawn with a known density."""
+    return pd.concat(
         [
             pd.DataFrame({"product": part.frame["product_id"], "ratio": part.price_ratio})[_is_explored(part)]
             for part in split
         ]
     )
-    ranges = drawn.groupby("product")["ratio"].agg(["min", "max", "size"])
-    known = ranges[ranges["size"] >= LEAST_OF_PRODUCT].reindex(split.test.frame["product_id"])
-    lowest, highest = known["min"].fillna(drawn["ratio"].min()), known["max"].fillna(drawn["ratio"].max())
-    return lowest.to_numpy("float64"), highest.to_numpy("float64")
+
+
+def _explored_range(split: Split) -> dict[str, float]:
+    """Lowest and highest ratio that prices were drawn at or beyond often enough; 1 where none was."""
+    ratio = np.sort(_drawn(split)["ratio"].to_numpy("float64"))
+    ends = (ratio[LEAST_BEYOND - 1], ratio[-LEAST_BEYOND]) if len(ratio) >= LEAST_BEYOND else (1.0, 1.0)
+    return {"explored_lowest": float(min(ends[0], 1.0)), "explored_highest": float(max(ends[1], 1.0))}

@@ -14,7 +14,8 @@ LARGEST_SLOWDOWN = 1.2  # of the champion's time for the same decisions
 
 # What is measured of prices, and so under one policy; the other figures are of the demand model alone.
 OF_PRICES = (
-    "off_policy_", "priced_sample", "refused_by_fault", "guardrail_violations", "protected_group_changes", "parity_",
+    "off_policy_", "explored_", "priced_sample", "refused_by_fault", "guardrail_violations", "protected_group_changes",
+    "parity_",
 )  # fmt: skip
 
 Metrics = Mapping[str, float]
@@ -37,15 +38,21 @@ def is_cold_start(metrics: Metrics) -> bool:
     """Whether a challenger can only be let in under a cold start's tighter guardrails.
 
     It can where no held-out offer has a density, whether or not there is a champion: nothing can be compared then,
-    and a model trained again must not wait for evidence that nobody collects. And it can where there is no champion
-    and the evidence does not tell its prices from the logged ones, which is no worse than to have none. A challenger
-    that is up against a champion, with offers to be judged by, is never a cold start.
+    and a model trained again must not wait for evidence that nobody collects. And it can where the evidence does not
+    tell its prices from the logged ones and there is no champion, or only one that was let in the same way: what
+    stands without evidence need not be beaten by evidence. A challenger that is up against a champion which has earned
+    its place is never a cold start.
     """
     if metrics.get("off_policy_offers", nan) == 0:
         return True
-    if metrics.get("off_policy_against", nan) != 0:
+    if metrics.get("off_policy_against", nan) != 0 and metrics.get("off_policy_against_cold", 0) != 1:
         return False
     return not all(gate.passed for gate in uplift_gates(metrics))
+
+
+def explored_range(metrics: Metrics) -> tuple[float, float]:
+    """Lowest and highest price / list price drawn at random in the data of a challenger, 1 and 1 where none was."""
+    return metrics.get("explored_lowest", 1.0), metrics.get("explored_highest", 1.0)
 
 
 def under_policy(metrics: Metrics, of_prices: Metrics) -> dict[str, float]:
@@ -103,13 +110,15 @@ def conduct_gates(metrics: Metrics) -> list[Gate]:
 def evidence_gates(metrics: Metrics, champion: int) -> list[Gate]:
     """Gates on the off-policy comparison.
 
-    In a cold start only what is surely worse than the logged prices fails, where there are offers enough to say so.
+    In a cold start only what is surely worse than the champion or the logged prices fails, where there are offers
+    enough to say so.
     """
+    gates = [] if metrics.get("off_policy_offers", nan) == 0 else [*_same_champion(metrics, champion)]
     if not is_cold_start(metrics):
-        return [*_same_champion(metrics, champion), *uplift_gates(metrics)]
+        return [*gates, *uplift_gates(metrics)]
     if metrics.get("off_policy_effective_sample", 0) < LEAST_EFFECTIVE_SAMPLE:
-        return []
-    return [_at_least("uplift over the logged prices, 95 % upper bound", metrics, "off_policy_uplift_high", 0)]
+        return gates
+    return [*gates, _at_least("off-policy uplift, 95 % upper bound", metrics, "off_policy_uplift_high", 0)]
 
 
 def uplift_gates(metrics: Metrics) -> list[Gate]:

@@ -21,7 +21,7 @@ from models.errors import PricingError
 
 Array = NDArray[np.float64]
 
-BANDWIDTH = 0.6  # half-width of the kernel in widths of the logged range, before it shrinks by explored^(-1/5)
+BANDWIDTH = 0.6  # half-width of the kernel in widths of the drawn range, before it shrinks by explored^(-1/5)
 NARROWINGS = (1.0, 0.5, 0.25, 0.125)  # of it that are tried, for logs that drew most prices near the target
 ONE_SIDED = 0.95
 
@@ -44,6 +44,8 @@ class ExploredOffers:
         user: number of each offer's user, 0 to users - 1.
         users: how many there are, with those who have no such offer.
         lowest, highest: the logged support, price / list price between which every price had a density above 0.
+        drawn_range: the width of price / list price that prices of the product were drawn over, of which an offer's own
+            support may be a part.
 
     Raises:
         OffPolicyError: there is no offer, or a density or the width of a support is not above 0.
@@ -61,6 +63,7 @@ class ExploredOffers:
     users: int
     lowest: Array
     highest: Array
+    drawn_range: Array
 
     def __post_init__(self) -> None:
         if not len(self.ratio):
@@ -149,7 +152,7 @@ class Target:
 def kernel_target(offers: ExploredOffers, ratio: Array) -> Target:
     """Return a policy of one price an offer (rows,), weighted by an Epanechnikov kernel around it.
 
-    The kernel's half-width is BANDWIDTH × the width of the logged range × explored^(-1/5), the rate that balances
+    The kernel's half-width is BANDWIDTH × the width of the drawn range × explored^(-1/5), the rate that balances
     squared bias and variance; `explored` are the effective offers of a policy that spreads over the whole range. Of
     NARROWINGS of it the one with the most effective offers is taken, without a look at any outcome: where a log drew
     most prices close to the target, the narrow one has both less bias and less variance.
@@ -157,7 +160,7 @@ def kernel_target(offers: ExploredOffers, ratio: Array) -> Target:
     inside = np.clip(ratio, offers.lowest, offers.highest)
     width = offers.highest - offers.lowest
     everywhere = effective_sample(offers.weight / (offers.density * width))
-    half_width = BANDWIDTH * width * everywhere**-0.2
+    half_width = BANDWIDTH * offers.drawn_range * everywhere**-0.2
     tried = [kernel(offers, inside, share * half_width) / offers.density for share in NARROWINGS]
     weights = max(tried, key=lambda weights: effective_sample(offers.weight * weights))
     # The ends of the support are the outermost prices logged: the true ones lie a little further out.

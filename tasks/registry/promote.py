@@ -10,14 +10,22 @@ from prefect import task
 
 from models.demand.fitted import FittedDemand
 from models.errors import PricingError
-from models.evidence.gates import Gate, is_cold_start, promotion_gates, under_policy
+from models.evidence.gates import Gate, explored_range, is_cold_start, promotion_gates, under_policy
 from models.pricing.disclosure import disclosure
 from models.pricing.policy import PricingPolicy
 from models.pricing.presets import tightened_for_cold_start
 from tasks.data.snapshots import Snapshot, latest_snapshot
 from tasks.database import database_url
 from tasks.registry.policies import read_policy
-from tasks.registry.versions import MODEL_NAME, RegisteredDemand, champion_of, describe_version, tag_version, version_of
+from tasks.registry.versions import (
+    COLD_START,
+    MODEL_NAME,
+    RegisteredDemand,
+    champion_of,
+    describe_version,
+    tag_version,
+    version_of,
+)
 from tasks.retries import RETRIED
 from tasks.settings import Settings
 from tasks.training.evaluate import figures_under
@@ -88,12 +96,20 @@ def promote(version: str, policy: str | None) -> Promotion:
     failed = [str(gate) for gate in gates if not gate.passed]
     if failed:
         raise GateError(f"version {registered.version} is not promoted; failed {'; '.join(failed)}")
-    cold_start = is_cold_start(metrics)
+    whole = chosen
+    if is_cold_start(metrics):
+        chosen = tightened_for_cold_start(whole, explored_range(metrics))
+    cold_start = chosen != whole
+    tag_version(registered.version, {COLD_START: "yes" if cold_start else "no"})
     if cold_start:
-        chosen = tightened_for_cold_start(chosen)
-        log.info("no offers that tell what its prices earn: a cold start, guardrails tightened and exploration on")
+        log.info("no evidence yet of what its prices earn: a cold start, %s and exploration on", _range(chosen))
     log.info("version %d passed %d gates", registered.version, len(gates))
     return Promotion(registered, snapshot, chosen, cold_start, gates)
+
+
+def _range(policy: PricingPolicy) -> str:
+    rails = policy.guardrails
+    return f"prices from {rails.maximum_discount:.1%} below list to {rails.maximum_markup:.1%} above"
 
 
 def _rival(registered: RegisteredDemand, metrics: dict[str, float]) -> int:

@@ -1,6 +1,7 @@
 """Evaluate: measure a fitted model and its prices on the held-out weeks, beside its baselines and the champion."""
 
 import logging
+import re
 from dataclasses import replace
 from time import perf_counter
 
@@ -8,6 +9,7 @@ import numpy as np
 import pandas as pd
 from prefect import task
 
+import sql
 from models.demand.evaluation import DEMAND_MODEL, Evaluation, evaluate_demand
 from models.demand.fitted import FittedDemand
 from models.evidence.challenger import Contender, off_policy_figures
@@ -16,7 +18,7 @@ from models.features.decisions import Decisions, Split, split_by_time
 from models.pricing.policy import PricingPolicy
 from tasks.books.candidates import groups_of_users
 from tasks.data.snapshots import Snapshot
-from tasks.database import database_url, transaction
+from tasks.database import database_url, read_frame, transaction
 from tasks.registry.policies import read_policy
 from tasks.registry.versions import RegisteredDemand, champion_of, version_of
 from tasks.retries import RETRIED
@@ -32,6 +34,7 @@ TIMED_ROWS = 2_000
 TIMED_PAIRS = 9
 # Of nine independent ratios the second smallest is below their median with probability 0.98.
 LOW_RANK = 1
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")  # as the ids of quotes are written
 
 
 @task(**RETRIED)
@@ -42,12 +45,13 @@ def evaluate(trained: TrainedDemand, snapshot: Snapshot, policy: str) -> Evaluat
     what a sample of those prices breaks, and how much longer than the champion it takes.
     """
     started = perf_counter()
-    test, champion = trained.split.test, champion_of(snapshot.dataset)
+    split, champion = _with_intervals(trained.split), champion_of(snapshot.dataset)
+    test = split.test
     challenger = Contender(trained.fitted, test)
     incumbent, rival = (None, None) if champion is None else _read(champion, test)
-    evaluation = evaluate_demand(trained.fitted, trained.split, incumbent, rival.test if rival else None)
-    figures = _price_figures(challenger, rival, trained.split, snapshot, read_policy(policy))
-    figures["off_policy_against"] = 0 if champion is None else champion.version
+    evaluation = evaluate_demand(trained.fitted, split, incumbent, rival.test if rival else None)
+    figures = _price_figures(challenger, rival, split, snapshot, read_policy(policy))
+    figures |= _against(champion)
     if incumbent is not None and rival is not None:
         figures |= _latency((trained.fitted, test), (incumbent, rival.test))
     losses = evaluation.comparison.query("metric == 'log_loss'").set_index("model")["value"]
@@ -66,11 +70,11 @@ def figures_under(policy: PricingPolicy, version: RegisteredDemand, rival: int, 
     """
     started, parameters = perf_counter(), version.parameters()
     days = (float(parameters[name]) for name in ("holdout_days", "validation_days"))
-    split = split_by_time(features_of(snapshot).read(), *days)
+    split = _with_intervals(split_by_time(features_of(snapshot).read(), *days))
     _, challenger = _read(version, split.test)
-    incumbent = _read(version_of(str(rival)), split.test)[1] if rival else None
-    figures = _price_figures(challenger, incumbent, split, snapshot, policy)
-    figures["off_policy_against"] = rival
+    against = version_of(str(rival)) if rival else None
+    incumbent = None if against is None else _read(against, split.test)[1]
+    figures = _price_figures(challenger, incumbent, split, snapshot, policy) | _against(against)
     log.info("version %d under the named policy, in %.0f s: %s", version.version, perf_counter() - started,
              evidence_line(figures))  # fmt: skip
     return figures
@@ -96,6 +100,26 @@ def _read(version: RegisteredDemand, test: Decisions) -> tuple[FittedDemand, Con
     with transaction(database_url(Settings())) as connection:
         content = read_content(connection, version.dataset, test.frame["product_id"].unique(), demand.encoders)
     return demand, Contender(demand, replace(test, content=content))
+
+
+def _with_intervals(split: Split) -> Split:
+    """The same, with the prices between which each quote of the test part was held, NaN for offers made elsewhere."""
+    ids = split.test.frame["decision_id"]
+    with transaction(database_url(Settings())) as connection:
+        quotes = read_frame(connection, sql.query("intervals_of_quotes"), {"quotes": [*filter(_is_uuid, ids)]})
+    held = quotes.set_index("decision_id").astype("float64").reindex(ids).set_axis(split.test.frame.index)
+    return split._replace(test=replace(split.test, frame=split.test.frame.assign(**held)))
+
+
+def _is_uuid(text: str) -> bool:
+    return _UUID.fullmatch(text) is not None
+
+
+def _against(rival: RegisteredDemand | None) -> dict[str, float]:
+    """Which version the challenger was compared with, 0 for none, and whether that one has no evidence itself."""
+    if rival is None:
+        return {"off_policy_against": 0}
+    return {"off_policy_against": rival.version, "off_policy_against_cold": float(rival.started_cold())}
 
 
 def _price_figures(

@@ -32,3 +32,16 @@ def test_weights_undo_a_sampling_of_refusals(sample):
     weight = np.where(outcome > 0, 1.0, 4.0)
     fit = maximum_likelihood(columns[kept], outcome[kept], weight[kept], np.zeros(3), [(None, None)] * 3)
     assert fit == pytest.approx([-1.0, 2.0, 0.5], abs=0.15)
+
+
+def test_a_prior_pulls_towards_the_start_the_more_the_surer_it_is(sample):
+    columns, outcome = sample
+    start = np.array([-1.0, 1.0, 0.5])
+    slopes = [
+        maximum_likelihood(
+            columns[:500], outcome[:500], np.ones(500), start, [(None, None)] * 3, None, np.array([0.0, precision, 0.0])
+        )[1]
+        for precision in (0.0, 50.0, 1e9)
+    ]
+    assert slopes[0] > slopes[1] > slopes[2]
+    assert slopes[2] == pytest.approx(1.0)

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.demand.demand_curve import DemandCurve
-from models.demand.recalibration import Recalibration, recalibrate
+from models.demand.recalibration import PRIOR_SD, Recalibration, recalibrate
 
 
 def true_curve(log, sensitivity_scale=1.0, shift=0.0):
@@ -85,3 +85,27 @@ def test_the_corrected_curve_is_the_formula(b, v, ratio, alpha, s1, s2):
 def test_round_trip():
     fit = Recalibration(0.1, 0.9, 1.2, "randomised", 700)
     assert Recalibration.from_dict(fit.to_dict()) == fit
+
+
+def test_a_few_drawn_prices_do_not_move_the_sensitivity_far(make_log):
+    """By the likelihood alone some hundred prices close together leave it open by half and more."""
+    alone, held = [], []
+    for seed in range(12):
+        log = make_log(3000, randomised=1.0, seed=seed)
+        narrow = np.abs(log.decisions.price_ratio - 1) < 0.08
+        curve, offers = true_curve(log).take(narrow), log.decisions.select(narrow)
+        given = curve, offers.price_ratio, offers.purchased, offers.weight
+        fits = recalibrate(*given), recalibrate(*given, PRIOR_SD)
+        if fits[0].method == "randomised":
+            alone.append(fits[0].sensitivity_scale)
+            held.append(fits[1].sensitivity_scale)
+    assert len(alone) > 3
+    assert np.std(held) < 0.5 * np.std(alone)
+    assert np.abs(np.array(held) - 1).max() < 1.5 * PRIOR_SD
+
+
+def test_many_drawn_prices_move_it_all_the_way(make_log):
+    log = make_log(6000, randomised=0.7)
+    rows, offers = drawn(log)
+    given = true_curve(log, 0.5).take(rows), offers.price_ratio, offers.purchased, offers.weight
+    assert recalibrate(*given, PRIOR_SD).sensitivity_scale > 0.9 * recalibrate(*given).sensitivity_scale > 1.6

@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 
 from models.demand.demand_curve import DemandCurve
-from models.evidence.challenger import Contender, off_policy_figures
-from models.evidence.gates import evidence_gates
+from models.evidence.challenger import LEAST_BEYOND, Contender, off_policy_figures
+from models.evidence.gates import LARGEST_WEIGHT_GAP, evidence_gates
 from models.features.decisions import Decisions, Split, split_by_time
 from models.pricing.policy import Guardrails, PricingPolicy
 from models.simulation.marketplace import Marketplace, MarketplaceConfig, simulate
@@ -112,6 +112,8 @@ def test_without_densities_nothing_is_compared(market, split, column):
     assert compared(market, bare, 1.0, 0.5) == {
         "off_policy_offers": 0.0,
         "off_policy_offers_without_density": float(split.test.consent.sum()),
+        "explored_lowest": 1.0,
+        "explored_highest": 1.0,
     }
 
 
@@ -162,3 +164,64 @@ def test_no_row_of_a_frame_is_changed(market, split):
     before = split.test.frame.copy()
     compared(market, split, 1.0, 0.5)
     pd.testing.assert_frame_equal(before, split.test.frame)
+
+
+def quoted(market: Marketplace, split: Split) -> Split:
+    """The same test offers at prices drawn within a tenth of the list price around each offer's own live price."""
+    test, rng = split.test, np.random.default_rng(3)
+    centre = rng.uniform(0.85, 1.15, len(test))
+    ratio = rng.uniform(centre - 0.1, centre + 0.1)
+    bought = rng.random(len(test)) < market.purchase_probability(test, ratio)
+    frame = test.frame.assign(
+        price=ratio * test.list_price, purchased=bought.astype("float64"), propensity=1 / 0.2,
+        held_lower=(centre - 0.1) * test.list_price, held_upper=(centre + 0.1) * test.list_price,
+    )  # fmt: skip
+    return split._replace(test=replace(test, frame=frame))
+
+
+def test_quotes_are_judged_between_the_prices_that_they_were_held_between(market, split):
+    asked = quoted(market, split)
+    found = compared(market, asked, 1.0, 0.35)
+    rows = np.ones(len(asked.test), dtype=bool)
+    ratios = []
+    for factor in (1.0, 0.35):
+        prices, _ = Contender(Distorted(market, factor), asked.test).held().prices(rows, OPEN, "EUR")
+        assert (
+            prices["price"].between(asked.test.frame["held_lower"] - 0.01, asked.test.frame["held_upper"] + 0.01).all()
+        )
+        ratios.append(prices["price"].to_numpy() / asked.test.list_price)
+    new, old = (market.profit(asked.test, ratio).mean() for ratio in ratios)
+    assert found["off_policy_uplift_low"] < new - old < found["off_policy_uplift_high"]
+    assert found["off_policy_coverage"] == 1
+    assert found["off_policy_mean_weight"] == pytest.approx(1, abs=0.05)
+    assert found["off_policy_effective_sample"] > 0.2 * found["off_policy_offers"]
+
+
+def test_without_their_intervals_quotes_seem_to_be_drawn_over_all_prices(market, split):
+    """A price that could not be drawn for a user has no offers near, and the mean weight shows it."""
+    asked = quoted(market, split)
+    unknown = asked.test.frame.drop(columns=["held_lower", "held_upper"])
+    mistaken = compared(market, asked._replace(test=replace(asked.test, frame=unknown)), 1.0, 0.35)
+    assert mistaken["off_policy_mean_weight_gap"] > LARGEST_WEIGHT_GAP
+
+
+def test_steps_count_from_the_live_price_of_each_quote(market, split):
+    """The interval has the step in it, so that the champion's own price does not bound the challenger's again."""
+    asked = quoted(market, split)
+    held = PricingPolicy(guardrails=Guardrails(maximum_step=0.001))
+    assert compared(market, asked, 1.0, 0.35, held) == compared(market, asked, 1.0, 0.35)
+
+
+def test_a_price_is_explored_once_enough_offers_reached_it(market, split):
+    found = compared(market, split, 1.0, None)
+    ratio = np.sort(
+        np.concatenate([part.price_ratio[part.consent & part.frame["propensity"].notna()] for part in split])
+    )
+    assert found["explored_lowest"] == pytest.approx(ratio[LEAST_BEYOND - 1])
+    assert found["explored_highest"] == pytest.approx(ratio[-LEAST_BEYOND])
+    few = np.where(np.arange(len(split.test)) < LEAST_BEYOND - 1, split.test.frame["propensity"], np.nan)
+    parts = [replace(part, frame=part.frame.assign(propensity=np.nan)) for part in split[:2]]
+    sparse = compared(
+        market, Split(*parts, replace(split.test, frame=split.test.frame.assign(propensity=few))), 1.0, None
+    )
+    assert (sparse["explored_lowest"], sparse["explored_highest"]) == (1.0, 1.0)

@@ -2,7 +2,14 @@ from math import nan
 
 import pytest
 
-from models.evidence.gates import conduct_gates, evidence_gates, is_cold_start, promotion_gates, quality_gates
+from models.evidence.gates import (
+    conduct_gates,
+    evidence_gates,
+    explored_range,
+    is_cold_start,
+    promotion_gates,
+    quality_gates,
+)
 
 CHAMPION = 3
 GOOD = {
@@ -117,7 +124,7 @@ def test_a_first_challenger_with_inconclusive_evidence_starts_cold(inconclusive)
 
 def test_a_first_challenger_that_surely_earns_less_is_blocked():
     worse = FIRST | {"off_policy_uplift_low": -0.3, "off_policy_uplift_high": -0.1}
-    assert failed(worse, champion=0) == ["uplift over the logged prices, 95 % upper bound"]
+    assert failed(worse, champion=0) == ["off-policy uplift, 95 % upper bound"]
 
 
 def test_too_few_offers_cannot_say_that_a_first_challenger_earns_less():
@@ -139,3 +146,28 @@ def test_inconclusive_evidence_is_no_way_round_a_champion():
 def test_a_gate_reads_as_a_sentence():
     gate = next(gate for gate in promotion_gates(GOOD | {"ece_low": 0.0712}, CHAMPION) if not gate.passed)
     assert str(gate) == "calibration error, 95 % lower bound: 0.0712, demanded ≤ 0.05"
+
+
+UP_AGAINST_COLD = GOOD | {"off_policy_against_cold": 1.0}
+
+
+@pytest.mark.parametrize("inconclusive", [{"off_policy_uplift_low": -0.1}, {"off_policy_effective_sample": 20.0}])
+def test_a_champion_without_evidence_need_not_be_beaten_by_evidence(inconclusive):
+    assert is_cold_start(UP_AGAINST_COLD | inconclusive)
+    assert failed(UP_AGAINST_COLD | inconclusive) == []
+    assert failed(UP_AGAINST_COLD | inconclusive, champion=2) == ["version that it was compared with"]
+
+
+def test_what_is_surely_worse_than_a_champion_without_evidence_is_blocked():
+    worse = UP_AGAINST_COLD | {"off_policy_uplift_low": -0.3, "off_policy_uplift_high": -0.1}
+    assert failed(worse) == ["off-policy uplift, 95 % upper bound"]
+
+
+def test_evidence_ends_the_cold_start_of_its_champion_too():
+    assert not is_cold_start(UP_AGAINST_COLD)
+    assert failed(UP_AGAINST_COLD) == []
+
+
+def test_the_explored_range_is_the_list_price_alone_where_nothing_was_drawn():
+    assert explored_range({}) == (1.0, 1.0)
+    assert explored_range({"explored_lowest": 0.9, "explored_highest": 1.1}) == (0.9, 1.1)

@@ -39,7 +39,18 @@ def explored(rng: np.random.Generator, users: int = 300, each: int = 6, peak: fl
     purchased = (rng.random(rows) < truth.purchase_probability(ratio)).astype(float)
     ones = np.ones(rows)
     offers = ExploredOffers(
-        ratio, density, purchased, list_price, 0.5 * list_price, ones, ones, user, users, LOWEST * ones, HIGHEST * ones
+        ratio,
+        density,
+        purchased,
+        list_price,
+        0.5 * list_price,
+        ones,
+        ones,
+        user,
+        users,
+        LOWEST * ones,
+        HIGHEST * ones,
+        (HIGHEST - LOWEST) * ones,
     )
     return offers, truth
 
@@ -194,7 +205,18 @@ def test_the_kernel_integrates_to_1_with_its_mean_at_the_target_also_at_an_edge(
     ratio = np.linspace(LOWEST, HIGHEST, 200_001)
     fill = np.ones(len(ratio))
     offers = ExploredOffers(
-        ratio, fill, fill, fill, 0 * fill, fill, fill, np.zeros(len(ratio), np.int64), 1, LOWEST * fill, HIGHEST * fill
+        ratio,
+        fill,
+        fill,
+        fill,
+        0 * fill,
+        fill,
+        fill,
+        np.zeros(len(ratio), np.int64),
+        1,
+        LOWEST * fill,
+        HIGHEST * fill,
+        (HIGHEST - LOWEST) * fill,
     )
     around = kernel(offers, price * fill, 0.05 * fill)
     step = ratio[1] - ratio[0]

@@ -1,7 +1,7 @@
 import pytest
 
 from models.pricing.policy import PolicyError, PricingPolicy
-from models.pricing.presets import COLD_START_LIMITS, COLD_START_SHARE, PRESETS, tightened_for_cold_start
+from models.pricing.presets import COLD_START_LIMITS, COLD_START_SHARE, PRESETS, WIDENING, tightened_for_cold_start
 
 
 def test_the_open_preset_is_the_empty_file():
@@ -35,3 +35,26 @@ def test_a_cold_start_without_room_to_explore_is_refused():
     frozen = PricingPolicy.from_toml("[guardrails]\nmaximum_step = 0", "policy.toml")
     with pytest.raises(PolicyError, match="maximum_step is 0"):
         tightened_for_cold_start(frozen)
+
+
+def test_a_cold_start_widens_from_what_was_explored_to_the_policy_itself():
+    policy = PricingPolicy.from_toml(
+        "exploration.share = 0.02\n[guardrails]\nmaximum_markup = 0.2\nmaximum_discount = 0.3\nmaximum_step = 0.5",
+        "wide",
+    )
+    limits = []
+    for explored in ((1.0, 1.0), (0.86, 1.04), (0.78, 1.13), (0.7, 1.2)):
+        rails = tightened_for_cold_start(policy, explored).guardrails
+        limits.append((rails.maximum_discount, rails.maximum_markup))
+    first = COLD_START_LIMITS["maximum_discount"], COLD_START_LIMITS["maximum_markup"]
+    wider = 0.14 + WIDENING, 0.04 + WIDENING
+    assert limits[:2] == [first, pytest.approx(wider)]
+    assert limits[2:] == [(0.3, 0.2)] * 2
+    assert tightened_for_cold_start(policy, (0.86, 1.04)).guardrails.maximum_step == COLD_START_LIMITS["maximum_step"]
+    assert tightened_for_cold_start(policy, (0.7, 1.2)) == policy
+
+
+def test_a_narrow_policy_starts_cold_too_until_anything_was_explored():
+    narrow = PricingPolicy.from_toml("[guardrails]\nmaximum_markup = 0.0\nmaximum_discount = 0.1", "narrow")
+    assert tightened_for_cold_start(narrow).exploration.share == COLD_START_SHARE
+    assert tightened_for_cold_start(narrow, (0.95, 1.0)) == narrow

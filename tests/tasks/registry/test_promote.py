@@ -7,10 +7,10 @@ import tasks.registry.promote
 import tasks.registry.versions
 from models.evidence.gates import Gate
 from models.pricing.policy import Exploration, Guardrails, PricingPolicy
-from models.pricing.presets import COLD_START_LIMITS, COLD_START_SHARE
+from models.pricing.presets import COLD_START_LIMITS, COLD_START_SHARE, WIDENING
 from tasks.data.snapshots import Snapshot
 from tasks.registry.promote import GATES_HEADING, GateError, gates_table, promote
-from tasks.registry.versions import RegisteredDemand, describe_version
+from tasks.registry.versions import COLD_START, RegisteredDemand, describe_version
 
 POLICY = PricingPolicy(guardrails=Guardrails(maximum_discount=0.4), exploration=Exploration(share=0.05))
 CONDUCT = {
@@ -31,6 +31,7 @@ class Registry:
     def __init__(self) -> None:
         self.figures: dict[int, dict[str, float]] = {}
         self.champion = 0
+        self.own = POLICY
         self.tags: dict[int, dict[str, str]] = {}
         self.described: dict[int, str] = {}
         self.under_the_named: dict[str, float] = {}
@@ -44,7 +45,7 @@ class Registry:
                 return registry.figures[self.version]
 
             def policy(self) -> PricingPolicy:
-                return POLICY
+                return registry.own
 
         return Version(number, f"run-{number}", "shop")
 
@@ -67,7 +68,7 @@ def registry(monkeypatch: pytest.MonkeyPatch) -> Registry:
         "latest_snapshot": lambda url, dataset: snapshot,
         "database_url": lambda settings: "",
         "figures_under": kept.measure,
-        "tag_version": lambda number, tags: kept.tags.update({number: tags}),
+        "tag_version": lambda number, tags: kept.tags.setdefault(number, {}).update(tags),
         "describe_version": lambda number, heading, text: kept.described.update({number: f"{heading}\n\n{text}"}),
     }
     for name, fake in fakes.items():
@@ -107,6 +108,30 @@ def test_a_challenger_is_promoted_on_evidence_against_the_champion_of_today(regi
 def test_a_model_trained_again_without_explored_offers_is_not_held_up(registry):
     registry.champion = 1
     assert registry.promote(2, UNEXPLORED, against=1).cold_start
+
+
+INCONCLUSIVE = BETTER | {"off_policy_uplift_low": -0.2}
+AGAINST_COLD = {"off_policy_against_cold": 1.0}
+
+
+def test_versions_that_start_cold_follow_each_other_in_widening_limits_until_the_policy_is_reached(registry):
+    registry.promote(1, UNEXPLORED, against=0)
+    assert registry.tags[1][COLD_START] == "yes"
+    registry.champion = 1
+    explored = {"explored_lowest": 0.88, "explored_highest": 1.02}
+    second = registry.promote(2, INCONCLUSIVE | AGAINST_COLD | explored, against=1)
+    assert second.cold_start
+    assert second.policy.guardrails.maximum_discount == pytest.approx(0.12 + WIDENING)
+    registry.champion = 2
+    bounded = POLICY.model_copy(update={"guardrails": Guardrails(maximum_discount=0.4, maximum_markup=0.0)})
+    registry.own = bounded
+    explored = {"explored_lowest": 0.7, "explored_highest": 1.0}
+    third = registry.promote(3, INCONCLUSIVE | AGAINST_COLD | explored, against=2)
+    assert (third.cold_start, third.policy) == (False, bounded)
+    assert registry.tags[3][COLD_START] == "no"
+    registry.champion = 3
+    with pytest.raises(GateError, match="off-policy uplift, 95 % lower bound"):
+        registry.promote(4, INCONCLUSIVE | explored, against=3)
 
 
 def test_the_champion_itself_is_promoted_again_as_it_was(registry):
