@@ -98,7 +98,7 @@ def _figures(
         "randomised_offers": float(_randomised(split)),
     }
     if fitted.recalibration.method == "randomised":
-        figures["price_slope_on_randomised"] = fitted.recalibration.sensitivity_scale
+        figures["price_slope_on_randomised"] = fitted.recalibration.measured_scale
     for name, estimate in measured.items():
         figures |= _with_interval(name, estimate)
     for peer, estimate in gains.items():

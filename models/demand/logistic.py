@@ -36,15 +36,16 @@ def maximum_likelihood(
     total, k = weight.sum(), len(start)
     groups = 0 if group is None else int(group.max()) + 1
     share = weight / total
-    pull = np.zeros(k) if precision is None else precision / total
+    rows = len(weight)  # priors weigh against rows, whatever the scale of their weights
+    pull = np.zeros(k) if precision is None else precision / rows
 
     def loss(parameters: Array) -> tuple[float, Array]:
         coefficients, effects = parameters[:k], parameters[k:]
         log_odds = columns @ coefficients + (0.0 if group is None else effects[group])
-        value = share @ (np.logaddexp(0, log_odds) - outcome * log_odds) + effects @ effects / (2 * total)
+        value = share @ (np.logaddexp(0, log_odds) - outcome * log_odds) + effects @ effects / (2 * rows)
         value += pull @ (coefficients - start) ** 2 / 2
         slope = share * (expit(log_odds) - outcome)
-        by_group = slope[:0] if group is None else np.bincount(group, slope, groups) + effects / total
+        by_group = slope[:0] if group is None else np.bincount(group, slope, groups) + effects / rows
         return float(value), np.concatenate([columns.T @ slope + pull * (coefficients - start), by_group])
 
     fit = minimize(

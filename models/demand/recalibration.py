@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 from models.demand.demand_curve import DemandCurve
 from models.demand.logistic import OPEN, maximum_likelihood
 
-ALARM_SENSITIVITY_SCALE = 1.4
 _LEAST_OF_EACH_OUTCOME = 100  # purchases and refusals needed before two slopes and a level are fit
 # Of s2 around 1. A few hundred drawn prices leave s2 open by a third, and a sensitivity that is wrong by so much costs
 # more than the correction gains; thousands, or a wide range of prices, are hardly held back.
@@ -25,6 +24,7 @@ class Recalibration:
     """P(buy) = sigmoid(alpha + s1 b (v - 1) + s2 b (1 - price ratio)).
 
     `method` says what was fit: all three on `rows` randomised offers, the level alone on the newest, or nothing.
+    `measured_scale` is what these offers alone say of s2, which `sensitivity_scale` is drawn towards 1 from.
     """
 
     alpha: float = 0.0
@@ -32,11 +32,7 @@ class Recalibration:
     sensitivity_scale: float = 1.0
     method: Literal["randomised", "level", "identity"] = "identity"
     rows: int = 0
-
-    @property
-    def alarm(self) -> bool:
-        """Whether randomised prices show far more sensitivity than the model: confounding remains."""
-        return self.sensitivity_scale > ALARM_SENSITIVITY_SCALE
+    measured_scale: float = 1.0
 
     def apply(self, curve: DemandCurve) -> DemandCurve:
         """Return the corrected curve: b' = s2 b and v' = 1 + (alpha + s1 b (v - 1)) / b'."""
@@ -77,9 +73,11 @@ def recalibrate(
     columns = np.column_stack([np.ones(len(b)), b * (v - 1), b * (1 - ratio)])
     scale = (_SMALLEST_SCALE, None)
     start, bounds = np.array([0.0, 1.0, 1.0]), [OPEN, scale, scale]
-    precision = np.array([0.0, 0.0, prior_sd**-2])
-    alpha, level, sensitivity = maximum_likelihood(columns, purchased, weight, start, bounds, None, precision).tolist()
-    return Recalibration(alpha, level, sensitivity, "randomised", len(b))
+    given = columns, purchased, weight, start, bounds
+    measured = maximum_likelihood(*given)
+    held = measured if np.isinf(prior_sd) else maximum_likelihood(*given, precision=np.array([0, 0, prior_sd**-2]))
+    alpha, level, sensitivity = held.tolist()
+    return Recalibration(alpha, level, sensitivity, "randomised", len(b), float(measured[2]))
 
 
 def _enough(purchased: Array) -> bool:

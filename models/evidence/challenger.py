@@ -1,6 +1,6 @@
 """What the explored offers of the held-out part say of a challenger's prices: more than the champion's, or not."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Protocol, Self
 
 import numpy as np
@@ -47,23 +47,12 @@ class Contender:
     demand: Demand
     test: Decisions
 
-    def held(self) -> Self:
-        """Return the same, its prices between those that the logged ones were held between, where that is known."""
-        frame = self.test.frame
-        if "held_lower" not in frame:
-            return self
-        narrowed = {
-            "floor": np.fmax(frame["floor"].to_numpy("float64", na_value=np.nan), frame["held_lower"]),
-            "ceiling": np.fmin(frame["ceiling"].to_numpy("float64", na_value=np.nan), frame["held_upper"]),
-        }
-        return replace(self, test=replace(self.test, frame=frame.assign(**narrowed)))
-
     def prices(
         self, rows: Flags, policy: PricingPolicy, currency: str, live: pd.DataFrame | None = None
     ) -> tuple[pd.DataFrame, DemandCurve]:
         """Return unexplored prices of the chosen rows, each on its own, and the demand curves they came from.
 
-        `live` has the price and uniform_price that each step is counted from.
+        `live` has the price and uniform_price that each step is counted from, NaN where it is counted from nothing.
         """
         chosen = self.test.select(rows)
         curve, uniform_curve = self.demand.curve(chosen), self.demand.curve(chosen, personal=False)
@@ -81,26 +70,29 @@ class _Support:
     """Between which ratios the price of each test offer was drawn, and over which width those of its product were.
 
     `is_own` says whether an offer's own ends are known; else they are the outermost of its product, or of all products
-    where it has few draws.
+    where it has few draws. A price stands for all that round to it, so that the ends lie half of a `tick` further out.
     """
 
     lowest: Array
     highest: Array
     drawn_range: Array
+    tick: Array
     is_own: Flags
 
     @classmethod
-    def of(cls, split: Split) -> Self:
+    def of(cls, split: Split, spacing: float) -> Self:
+        """Return it for prices that lie `spacing` apart, in money."""
         drawn = _drawn(split)
         ranges = drawn.groupby("product")["ratio"].agg(["min", "max", "size"])
         known = ranges[ranges["size"] >= LEAST_OF_PRODUCT].reindex(split.test.frame["product_id"])
         lowest = known["min"].fillna(drawn["ratio"].min()).to_numpy("float64")
         highest = known["max"].fillna(drawn["ratio"].max()).to_numpy("float64")
-        own_lowest, own_highest = _held_range(split.test)
-        is_own = np.isfinite(own_lowest) & np.isfinite(own_highest)
+        own_lowest, own_highest = (_held(split.test, side) / split.test.list_price for side in ("lower", "upper"))
+        is_own, tick = np.isfinite(own_lowest) & np.isfinite(own_highest), spacing / split.test.list_price
         return cls(
-            np.where(is_own, own_lowest, lowest), np.where(is_own, own_highest, highest), highest - lowest, is_own
-        )
+            np.where(is_own, own_lowest, lowest) - tick / 2, np.where(is_own, own_highest, highest) + tick / 2,
+            highest - lowest, tick, is_own,
+        )  # fmt: skip
 
 
 def off_policy_figures(
@@ -108,28 +100,31 @@ def off_policy_figures(
 ) -> dict[str, float]:
     """Compare the challenger's prices with the champion's, or without one with the logged prices; in money an offer.
 
-    Where the test offers have `held_lower` and `held_upper`, the money between which the logged price was held, both
-    are priced between them: there every price had a density, and a price is at most one step from those that are live.
-
-    Both price the held-out offers whose price was drawn with a known density, under the same policy; the champion's
-    prices are those that the challenger's steps are counted from. A value is what the policy maximises: profit plus
+    Both price the held-out offers whose price was drawn with a known density, under the same policy. An offer that was
+    a quote tells by `held_lower` and `held_upper` between which prices its own was drawn, and by `held_live_price` and
+    `held_live_uniform_price` what steps were counted from (money; NaN: unknown): a price beyond those is not covered
+    and stands for the nearest that is. For other offers the range is their product's, and the challenger's steps
+    are counted from the champion's prices. A value is what the policy maximises: profit plus
     its satisfaction weight × consumer surplus. The outcome model is the challenger's demand model, which has not seen
     these offers, corrected on other users' ones. Offers without a density, and those of users without consent, whose
     price nobody draws, are not used; `off_policy_offers` and `off_policy_offers_without_density` count them.
 
-    Only those two and the explored range are there where nothing can be compared.
+    Only those two are there where nothing can be compared, and `explored_lowest` and `explored_highest`, between which
+    quotes have been drawn.
     """
     is_explored = _is_explored(split.test)
     counts = {
         "off_policy_offers": float(is_explored.sum()),
         "off_policy_offers_without_density": float((split.test.consent & ~is_explored).sum()),
-    } | _explored_range(split)
-    support = _Support.of(split)
+    } | _tried_range(split)
+    support = _Support.of(split, policy.guardrails.price_grid(currency).spacing)
     rows = is_explored & (support.highest > support.lowest)
     if not rows.any():
         return counts
-    standing = champion.held().prices(rows, policy, currency)[0] if champion else None
-    prices, curve = challenger.held().prices(rows, policy, currency, _steps_from(standing, support.is_own[rows]))
+    live = _steps_from(split.test, support, rows, None)
+    standing = champion.prices(rows, policy, currency, live)[0] if champion else None
+    live = _steps_from(split.test, support, rows, standing)
+    prices, curve = challenger.prices(rows, policy, currency, live)
     priced = prices["price"].notna().to_numpy()
     if standing is not None:
         priced = priced & standing["price"].notna().to_numpy()
@@ -150,11 +145,13 @@ def off_policy_figures(
     return counts | _over_champion(offers, (targets[0], targets[1]), outcome, satisfaction, share)
 
 
-def _steps_from(standing: pd.DataFrame | None, is_held: Flags) -> pd.DataFrame | None:
-    """The champion's prices, which steps are counted from; none where the logged interval has its step already."""
-    if standing is None:
-        return None
-    return pd.DataFrame({name: standing[name].mask(is_held) for name in ("price", "uniform_price")})
+def _steps_from(test: Decisions, support: _Support, rows: Flags, standing: pd.DataFrame | None) -> pd.DataFrame:
+    """The live prices of the chosen rows' quotes; for other offers the standing prices, where there are any."""
+    columns = {}
+    for name in ("price", "uniform_price"):
+        live = _held(test, f"live_{name}")[rows]
+        columns[name] = live if standing is None else np.where(support.is_own[rows], live, standing[name])
+    return pd.DataFrame(columns, test.frame.index[: len(live)])
 
 
 def _over_champion(
@@ -229,6 +226,7 @@ def _offers(test: Decisions, rows: Flags, support: _Support) -> ExploredOffers:
         lowest=support.lowest[rows],
         highest=support.highest[rows],
         drawn_range=support.drawn_range[rows],
+        tick=support.tick[rows],
     )
 
 
@@ -251,10 +249,10 @@ def _is_explored(offers: Decisions) -> Flags:
     return np.asarray((offers.frame["propensity"].to_numpy("float64", na_value=np.nan) > 0) & offers.consent)
 
 
-def _held_range(test: Decisions) -> list[Array]:
-    if "held_lower" not in test.frame:
-        return [np.full(len(test), np.nan)] * 2
-    return [test.frame[side].to_numpy("float64") / test.list_price for side in ("held_lower", "held_upper")]
+def _held(offers: Decisions, name: str) -> Array:
+    """What is known of the quote that an offer was, in money; NaN for offers made elsewhere."""
+    column = f"held_{name}"
+    return offers.frame[column].to_numpy("float64") if column in offers.frame else np.full(len(offers), np.nan)
 
 
 def _drawn(split: Split) -> pd.DataFrame:
@@ -267,8 +265,9 @@ def _drawn(split: Split) -> pd.DataFrame:
     )
 
 
-def _explored_range(split: Split) -> dict[str, float]:
-    """Lowest and highest ratio that prices were drawn at or beyond often enough; 1 where none was."""
-    ratio = np.sort(_drawn(split)["ratio"].to_numpy("float64"))
+def _tried_range(split: Split) -> dict[str, float]:
+    """Lowest and highest ratio that quotes were drawn at or beyond often enough; 1 where none was."""
+    quoted = [part.price_ratio[_is_explored(part) & np.isfinite(_held(part, "lower"))] for part in split]
+    ratio = np.sort(np.concatenate(quoted))
     ends = (ratio[LEAST_BEYOND - 1], ratio[-LEAST_BEYOND]) if len(ratio) >= LEAST_BEYOND else (1.0, 1.0)
     return {"explored_lowest": float(min(ends[0], 1.0)), "explored_highest": float(max(ends[1], 1.0))}

@@ -82,11 +82,11 @@ def rule_findings(quotes: pd.DataFrame, exploration_share: float, false_alarm: f
     """Check one window's quotes of personal prices against the rules they were made under.
 
     ``quotes`` has ``user_id, product_id, price, lower, upper, randomised``, one row a quote. No price may lie outside
-    its interval; the share of (user, product) pairs drawn at random must be the policy's, by the binomial's normal
-    approximation: within a period a pair keeps its draw, so repeated quotes of it count once.
+    its interval; of the (user, product) pairs with more than one admissible price the policy's share must be drawn at
+    random, by the binomial's normal approximation: within a period a pair keeps its draw, so repeats count once.
     """
     outside = int(((quotes["price"] < quotes["lower"]) | (quotes["price"] > quotes["upper"])).sum())
-    pairs = quotes.drop_duplicates(["user_id", "product_id"])
+    pairs = quotes[quotes["lower"] < quotes["upper"]].drop_duplicates(["user_id", "product_id"])
     count, expected = len(pairs), exploration_share * len(pairs)
     spread = np.sqrt(expected * (1 - exploration_share))
     drawn = float(pairs["randomised"].sum())

@@ -50,8 +50,13 @@ def is_cold_start(metrics: Metrics) -> bool:
     return not all(gate.passed for gate in uplift_gates(metrics))
 
 
-def explored_range(metrics: Metrics) -> tuple[float, float]:
-    """Lowest and highest price / list price drawn at random in the data of a challenger, 1 and 1 where none was."""
+def range_to_widen(metrics: Metrics) -> tuple[float, float]:
+    """Lowest and highest price / list price that a cold start has tried so far; 1 and 1 for its first version.
+
+    So is it where no held-out offer has a density: what was tried long ago, or by others, says nothing of now.
+    """
+    if metrics.get("off_policy_against_cold", 0) != 1 or metrics.get("off_policy_offers", 0) == 0:
+        return 1.0, 1.0
     return metrics.get("explored_lowest", 1.0), metrics.get("explored_highest", 1.0)
 
 

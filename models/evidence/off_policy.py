@@ -23,6 +23,7 @@ Array = NDArray[np.float64]
 
 BANDWIDTH = 0.6  # half-width of the kernel in widths of the drawn range, before it shrinks by explored^(-1/5)
 NARROWINGS = (1.0, 0.5, 0.25, 0.125)  # of it that are tried, for logs that drew most prices near the target
+LEAST_TICKS = 2.0  # of half-width
 ONE_SIDED = 0.95
 
 
@@ -46,6 +47,7 @@ class ExploredOffers:
         lowest, highest: the logged support, price / list price between which every price had a density above 0.
         drawn_range: the width of price / list price that prices of the product were drawn over, of which an offer's own
             support may be a part.
+        tick: how far apart the prices are that could be drawn, as price / list price; 0 where any could.
 
     Raises:
         OffPolicyError: there is no offer, or a density or the width of a support is not above 0.
@@ -64,6 +66,7 @@ class ExploredOffers:
     lowest: Array
     highest: Array
     drawn_range: Array
+    tick: Array
 
     def __post_init__(self) -> None:
         if not len(self.ratio):
@@ -161,7 +164,8 @@ def kernel_target(offers: ExploredOffers, ratio: Array) -> Target:
     width = offers.highest - offers.lowest
     everywhere = effective_sample(offers.weight / (offers.density * width))
     half_width = BANDWIDTH * offers.drawn_range * everywhere**-0.2
-    tried = [kernel(offers, inside, share * half_width) / offers.density for share in NARROWINGS]
+    narrowest = LEAST_TICKS * offers.tick  # a kernel between two prices that could be shown would see none
+    tried = [kernel(offers, inside, np.maximum(share * half_width, narrowest)) / offers.density for share in NARROWINGS]
     weights = max(tried, key=lambda weights: effective_sample(offers.weight * weights))
     # The ends of the support are the outermost prices logged: the true ones lie a little further out.
     return Target(inside, weights, np.abs(ratio - inside) <= half_width / 4)

@@ -70,32 +70,32 @@ PRESETS: dict[str, PricingPolicy] = {
 
 COLD_START_LIMITS = {"maximum_markup": 0.05, "maximum_discount": 0.15, "maximum_step": 0.05}
 COLD_START_SHARE = 0.1
-WIDENING = 0.05  # of the list price, beyond the prices explored so far
-UNEXPLORED = (1.0, 1.0)
+WIDENING = 0.05  # of the list price, beyond the prices tried so far
+UNTRIED = (1.0, 1.0)
 
 
-def tightened_for_cold_start(policy: PricingPolicy, explored: tuple[float, float] = UNEXPLORED) -> PricingPolicy:
+def tightened_for_cold_start(policy: PricingPolicy, tried: tuple[float, float] = UNTRIED) -> PricingPolicy:
     """Return the policy under which to publish while no evidence tells what its prices earn.
 
-    Prices move less: each limit of COLD_START_LIMITS holds where the policy's own is wider. `explored` are the lowest
-    and the highest price / list price drawn at random so far; from version to version the limits follow them, WIDENING
-    beyond. At least COLD_START_SHARE of the prices are explored, so that the next model can be checked. Where nothing
-    is left to widen the start is over and the policy is returned as it is.
+    Prices move less: each limit of COLD_START_LIMITS holds where the policy's own is wider. `tried` are the lowest and
+    the highest price / list price that were drawn since the start; the limits follow them, WIDENING beyond. At least
+    COLD_START_SHARE of the prices are explored, so that the next model can be checked. Where the policy's own limits
+    are reached on both sides the start is over and the policy is returned as it is.
 
     Raises PolicyError where the policy leaves no room to explore.
     """
-    lowest, highest = explored
-    explored_beyond_list = {"maximum_markup": highest - 1, "maximum_discount": 1 - lowest}
+    lowest, highest = tried
     limits = dict(COLD_START_LIMITS)
-    for rule, reached in explored_beyond_list.items():
-        if reached > 0:
-            limits[rule] = max(limits[rule], round(reached + WIDENING, 3))
+    if highest > 1:
+        limits["maximum_markup"] = max(limits["maximum_markup"], round(highest - 1 + WIDENING, 3))
+    if lowest < 1:
+        limits["maximum_discount"] = max(limits["maximum_discount"], round(min(1 - lowest + WIDENING, 0.95), 3))
     values: dict[str, Any] = policy.model_dump()
     rails = values["guardrails"]
-    if (
-        all(rails[rule] is not None and rails[rule] <= limits[rule] for rule in explored_beyond_list)
-        and explored != UNEXPLORED
-    ):
+    is_reached = [
+        rails[rule] is not None and rails[rule] <= limits[rule] for rule in ("maximum_markup", "maximum_discount")
+    ]
+    if tried != UNTRIED and all(is_reached):
         return policy
     for rule, limit in limits.items():
         rails[rule] = limit if rails[rule] is None else min(rails[rule], limit)

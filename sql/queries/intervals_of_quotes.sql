@@ -1,4 +1,15 @@
--- Between which prices each of these quotes was held.
-SELECT quote_id::text AS decision_id, lower::double precision AS held_lower, upper::double precision AS held_upper
+-- Between which prices each of these quotes' prices was drawn, and from which prices its steps were counted. Repricing
+-- keeps a draw of the same day, whose interval is the one that the book has; where the book itself has kept it from
+-- another, or is dropped, it is not known any more.
+SELECT quote_id::text AS decision_id,
+       CASE WHEN is_kept THEN drawn.lower ELSE quotes.lower END::double precision AS held_lower,
+       CASE WHEN is_kept THEN drawn.upper ELSE quotes.upper END::double precision AS held_upper,
+       CASE WHEN is_kept THEN drawn.live_price ELSE (priced_from ->> 'live_price')::numeric END::double precision
+           AS held_live_price,
+       (priced_from ->> 'live_uniform_price')::double precision AS held_live_uniform_price
 FROM pricing.quotes
-WHERE quote_id = ANY(%(quotes)s::uuid[])
+CROSS JOIN LATERAL (SELECT quotes.randomised AND priced_from ? 'live_propensity' AS is_kept) AS kept
+LEFT JOIN pricing.personal_prices AS drawn
+  ON is_kept AND drawn.book_id = quotes.book_id AND drawn.user_id = quotes.user_id
+ AND drawn.product_id = quotes.product_id AND drawn.live_propensity IS NULL
+WHERE quote_id = ANY(%(quotes)s::uuid[]) AND source = 'personal'

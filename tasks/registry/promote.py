@@ -10,22 +10,14 @@ from prefect import task
 
 from models.demand.fitted import FittedDemand
 from models.errors import PricingError
-from models.evidence.gates import Gate, explored_range, is_cold_start, promotion_gates, under_policy
+from models.evidence.gates import Gate, is_cold_start, promotion_gates, range_to_widen, under_policy
 from models.pricing.disclosure import disclosure
 from models.pricing.policy import PricingPolicy
 from models.pricing.presets import tightened_for_cold_start
 from tasks.data.snapshots import Snapshot, latest_snapshot
 from tasks.database import database_url
 from tasks.registry.policies import read_policy
-from tasks.registry.versions import (
-    COLD_START,
-    MODEL_NAME,
-    RegisteredDemand,
-    champion_of,
-    describe_version,
-    tag_version,
-    version_of,
-)
+from tasks.registry.versions import MODEL_NAME, RegisteredDemand, champion_of, describe_version, tag_version, version_of
 from tasks.retries import RETRIED
 from tasks.settings import Settings
 from tasks.training.evaluate import figures_under
@@ -71,6 +63,7 @@ class Promotion:
             "policy": self.policy.model_dump(mode="json"),
             "currency": self.snapshot.currency,
             "disclosure": disclosure(self.policy.disclosure.jurisdictions),
+            "cold_start": self.cold_start,
         }
 
 
@@ -78,8 +71,8 @@ class Promotion:
 def promote(version: str, policy: str | None) -> Promotion:
     """Put a version (number or alias) to its gates; the policy is the named one or else the version's own.
 
-    Prices are judged under the policy that they are to have: under another one than the version was evaluated with,
-    they are measured anew. Where no logged offer can tell what they earn, the policy is tightened for a cold start.
+    Prices are judged under the policy named: under another one than the version was evaluated with, they are measured
+    anew. In a cold start they are published under that policy tightened.
 
     Raises:
         GateError: a gate was not passed; the message tells each figure.
@@ -98,9 +91,8 @@ def promote(version: str, policy: str | None) -> Promotion:
         raise GateError(f"version {registered.version} is not promoted; failed {'; '.join(failed)}")
     whole = chosen
     if is_cold_start(metrics):
-        chosen = tightened_for_cold_start(whole, explored_range(metrics))
+        chosen = tightened_for_cold_start(whole, range_to_widen(metrics))
     cold_start = chosen != whole
-    tag_version(registered.version, {COLD_START: "yes" if cold_start else "no"})
     if cold_start:
         log.info("no evidence yet of what its prices earn: a cold start, %s and exploration on", _range(chosen))
     log.info("version %d passed %d gates", registered.version, len(gates))

@@ -16,7 +16,6 @@ from tasks.registry.model_store import load_demand, load_policy
 
 MODEL_NAME = "demand"
 CHALLENGER, CHAMPION, PREVIOUS = "challenger", "champion", "previous"
-COLD_START = "cold_start"  # the tag that says whether a version was let in without evidence
 LONGEST_DESCRIPTION = 5000  # characters, of MLflow's column
 CUT_SHORT = "\nThe rest is in the artifacts of the run.\n"
 
@@ -45,11 +44,6 @@ class RegisteredDemand:
     def parameters(self) -> dict[str, str]:
         """How it was made."""
         return dict(MlflowClient().get_run(self.run_id).data.params)
-
-    def started_cold(self) -> bool:
-        """Whether it was let in without evidence of what its prices earn."""
-        tags: dict[str, str] = MlflowClient().get_model_version(MODEL_NAME, str(self.version)).tags
-        return tags.get(COLD_START) == "yes"
 
     def demand(self) -> FittedDemand:
         """The fitted model."""

@@ -1,7 +1,6 @@
 """Evaluate: measure a fitted model and its prices on the held-out weeks, beside its baselines and the champion."""
 
 import logging
-import re
 from dataclasses import replace
 from time import perf_counter
 
@@ -18,7 +17,7 @@ from models.features.decisions import Decisions, Split, split_by_time
 from models.pricing.policy import PricingPolicy
 from tasks.books.candidates import groups_of_users
 from tasks.data.snapshots import Snapshot
-from tasks.database import database_url, read_frame, transaction
+from tasks.database import database_url, read_frame, read_rows, transaction
 from tasks.registry.policies import read_policy
 from tasks.registry.versions import RegisteredDemand, champion_of, version_of
 from tasks.retries import RETRIED
@@ -34,7 +33,7 @@ TIMED_ROWS = 2_000
 TIMED_PAIRS = 9
 # Of nine independent ratios the second smallest is below their median with probability 0.98.
 LOW_RANK = 1
-_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")  # as the ids of quotes are written
+UUID = "[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"  # as the ids of quotes are written
 
 
 @task(**RETRIED)
@@ -103,23 +102,25 @@ def _read(version: RegisteredDemand, test: Decisions) -> tuple[FittedDemand, Con
 
 
 def _with_intervals(split: Split) -> Split:
-    """The same, with the prices between which each quote of the test part was held, NaN for offers made elsewhere."""
-    ids = split.test.frame["decision_id"]
+    """The same, with the prices between which each quote among the offers was held, NaN for offers made elsewhere."""
+    return Split(*(replace(part, frame=part.frame.assign(**_intervals(part.frame["decision_id"]))) for part in split))
+
+
+def _intervals(offers: pd.Series) -> pd.DataFrame:
+    quotes = offers[offers.str.fullmatch(UUID)].tolist()
     with transaction(database_url(Settings())) as connection:
-        quotes = read_frame(connection, sql.query("intervals_of_quotes"), {"quotes": [*filter(_is_uuid, ids)]})
-    held = quotes.set_index("decision_id").astype("float64").reindex(ids).set_axis(split.test.frame.index)
-    return split._replace(test=replace(split.test, frame=split.test.frame.assign(**held)))
-
-
-def _is_uuid(text: str) -> bool:
-    return _UUID.fullmatch(text) is not None
+        known = read_frame(connection, sql.query("intervals_of_quotes"), {"quotes": quotes})
+    return known.set_index("decision_id").astype("float64").reindex(offers).set_axis(offers.index)
 
 
 def _against(rival: RegisteredDemand | None) -> dict[str, float]:
-    """Which version the challenger was compared with, 0 for none, and whether that one has no evidence itself."""
+    """Which version the challenger was compared with, 0 for none, and whether that one is live without evidence."""
     if rival is None:
         return {"off_policy_against": 0}
-    return {"off_policy_against": rival.version, "off_policy_against_cold": float(rival.started_cold())}
+    with transaction(database_url(Settings())) as connection:
+        live = read_rows(connection, sql.query("live_book"))
+    cold = any(book["model_version"] == rival.version and book["cold_start"] for book in live)
+    return {"off_policy_against": rival.version, "off_policy_against_cold": float(cold)}
 
 
 def _price_figures(

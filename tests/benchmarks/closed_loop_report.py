@@ -10,7 +10,7 @@ from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from models.demand.recalibration import ALARM_SENSITIVITY_SCALE
+from models.evidence.gates import LARGEST_CONFOUNDING
 
 OFFERS = (500, 2_000)  # a product, of the published bar: 91 % and 97 % of the oracle's revenue
 NEAR = 0.1  # a week is at so many offers a product if it is within this share of them
@@ -97,7 +97,7 @@ def drawn(cycles: pd.DataFrame) -> Figure:
     profit.legend(fontsize=8, frameon=False)
     if "price_slope_on_randomised" in cycles:
         _lines(slope, cycles, "price_slope_on_randomised", "#1b6ca8", "s₂ of the week's version", scale=1)
-    slope.axhline(ALARM_SENSITIVITY_SCALE, color="#b03a2e", lw=1, ls="--", label="alarm")
+    slope.axhline(LARGEST_CONFOUNDING, color="#b03a2e", lw=1, ls="--", label="alarm")
     slope.axhline(1, color=_MUTED, lw=1)
     slope.set_ylabel("s₂")
     slope.legend(fontsize=8, frameon=False)

@@ -95,7 +95,7 @@ def agreement_with_obp(rows: int = 5_000, actions: int = 8, seed: int = 0) -> di
     purchased = (rng.random(rows) < curve.purchase_probability(prices[shown])).astype("float64")
     offers = ExploredOffers(
         prices[shown], chance, purchased, list_price, 0.4 * list_price, ones, ones, np.arange(rows), rows, 0 * ones,
-        2 * ones, 2 * ones,
+        2 * ones, 2 * ones, 0 * ones,
     )  # fmt: skip
     target = Target(prices[wanted], (shown == wanted) / chance, ones > 0)
     predicted = np.stack([offers.margin(price * ones) * curve.purchase_probability(price) for price in prices], axis=1)

@@ -40,7 +40,7 @@ POLICY = PricingPolicy(
 )
 DESCRIPTION = {
     "inputs_hash": "h", "dataset": "shop", "snapshot_id": "s", "model_name": "demand", "model_version": 1,
-    "run_id": "r", "policy": {}, "currency": "EUR", "disclosure": None, "terms": "{}",
+    "run_id": "r", "policy": {}, "currency": "EUR", "disclosure": None, "terms": "{}", "cold_start": False,
 }  # fmt: skip
 SNAPSHOT = (
     "INSERT INTO data.snapshots (snapshot_id, dataset, currency, row_counts, as_of, validation)"

@@ -9,6 +9,7 @@ from models.demand.fitted import FittedDemand, fit_demand
 from models.demand.network import DemandConfig
 from models.demand.recalibration import Recalibration
 from models.demand.training import TrainingConfig
+from models.evidence.gates import LARGEST_CONFOUNDING
 from models.features.decisions import Decisions, split_by_time
 
 CPU = torch.device("cpu")
@@ -83,7 +84,7 @@ def test_random_prices_correct_a_model_that_had_no_instrument(make_log):
     truth = truth_of(log, test)[1].mean()
     assert report.first_stage.reason
     assert fitted.recalibration.method == "randomised"
-    assert fitted.recalibration.alarm
+    assert fitted.recalibration.measured_scale > LARGEST_CONFOUNDING
     raw = replace(fitted, recalibration=Recalibration())
     bias, uncorrected = (abs(model.curve(test).sensitivity.mean() - truth) for model in (fitted, raw))
     assert bias < 0.6 * uncorrected

@@ -175,6 +175,7 @@ def quoted(market: Marketplace, split: Split) -> Split:
     frame = test.frame.assign(
         price=ratio * test.list_price, purchased=bought.astype("float64"), propensity=1 / 0.2,
         held_lower=(centre - 0.1) * test.list_price, held_upper=(centre + 0.1) * test.list_price,
+        held_live_price=centre * test.list_price,
     )  # fmt: skip
     return split._replace(test=replace(test, frame=frame))
 
@@ -182,19 +183,44 @@ def quoted(market: Marketplace, split: Split) -> Split:
 def test_quotes_are_judged_between_the_prices_that_they_were_held_between(market, split):
     asked = quoted(market, split)
     found = compared(market, asked, 1.0, 0.35)
-    rows = np.ones(len(asked.test), dtype=bool)
+    rows, frame = np.ones(len(asked.test), dtype=bool), asked.test.frame
     ratios = []
     for factor in (1.0, 0.35):
-        prices, _ = Contender(Distorted(market, factor), asked.test).held().prices(rows, OPEN, "EUR")
-        assert (
-            prices["price"].between(asked.test.frame["held_lower"] - 0.01, asked.test.frame["held_upper"] + 0.01).all()
-        )
-        ratios.append(prices["price"].to_numpy() / asked.test.list_price)
+        prices, _ = Contender(Distorted(market, factor), asked.test).prices(rows, OPEN, "EUR")
+        ratios.append(prices["price"].clip(frame["held_lower"], frame["held_upper"]).to_numpy() / asked.test.list_price)
     new, old = (market.profit(asked.test, ratio).mean() for ratio in ratios)
     assert found["off_policy_uplift_low"] < new - old < found["off_policy_uplift_high"]
-    assert found["off_policy_coverage"] == 1
     assert found["off_policy_mean_weight"] == pytest.approx(1, abs=0.05)
     assert found["off_policy_effective_sample"] > 0.2 * found["off_policy_offers"]
+
+
+STEP = PricingPolicy(guardrails=Guardrails(maximum_step=0.05))
+
+
+def test_a_policy_that_steps_as_the_quotes_did_is_covered_and_one_that_leaps_is_not(market, split):
+    asked = quoted(market, split)
+    assert compared(market, asked, 1.0, 0.35, STEP)["off_policy_coverage"] > 0.95
+    assert compared(market, asked, 1.0, 0.35)["off_policy_coverage"] < 0.6
+
+
+@pytest.mark.parametrize("tick", [0.01, 5.0])
+def test_coarse_prices_weigh_1_too(market, split, tick):
+    """Of a few prices that could be drawn each stands for all that round to it."""
+    test, rng = split.test, np.random.default_rng(3)
+    live = np.round(test.list_price / tick) * tick
+    rungs = np.floor(0.1 * live / tick)
+    price = live + tick * rng.integers(-rungs, rungs + 1)
+    some = price > 0
+    bought = rng.random(len(test)) < market.purchase_probability(test, np.where(some, price, live) / test.list_price)
+    frame = test.frame.assign(
+        price=np.where(some, price, live), purchased=bought.astype("float64"), held_lower=live - rungs * tick,
+        held_upper=live + rungs * tick, held_live_price=live, floor=np.nan, ceiling=np.nan,
+        propensity=test.list_price / tick / (2 * rungs + 1),
+    )  # fmt: skip
+    digits = {"price_ending": 0.0} if tick == 5 else {}
+    policy = PricingPolicy(guardrails=Guardrails(maximum_step=0.1, currency_digits=2, **digits))
+    found = compared(market, split._replace(test=replace(test, frame=frame)), 1.0, 0.35, policy)
+    assert found["off_policy_mean_weight_gap"] < LARGEST_WEIGHT_GAP
 
 
 def test_without_their_intervals_quotes_seem_to_be_drawn_over_all_prices(market, split):
@@ -205,23 +231,15 @@ def test_without_their_intervals_quotes_seem_to_be_drawn_over_all_prices(market,
     assert mistaken["off_policy_mean_weight_gap"] > LARGEST_WEIGHT_GAP
 
 
-def test_steps_count_from_the_live_price_of_each_quote(market, split):
-    """The interval has the step in it, so that the champion's own price does not bound the challenger's again."""
+def test_a_price_is_tried_once_enough_quotes_reached_it(market, split):
     asked = quoted(market, split)
-    held = PricingPolicy(guardrails=Guardrails(maximum_step=0.001))
-    assert compared(market, asked, 1.0, 0.35, held) == compared(market, asked, 1.0, 0.35)
-
-
-def test_a_price_is_explored_once_enough_offers_reached_it(market, split):
-    found = compared(market, split, 1.0, None)
-    ratio = np.sort(
-        np.concatenate([part.price_ratio[part.consent & part.frame["propensity"].notna()] for part in split])
-    )
+    found = compared(market, asked, 1.0, None)
+    test = asked.test
+    ratio = np.sort(test.price_ratio[test.consent])
     assert found["explored_lowest"] == pytest.approx(ratio[LEAST_BEYOND - 1])
     assert found["explored_highest"] == pytest.approx(ratio[-LEAST_BEYOND])
-    few = np.where(np.arange(len(split.test)) < LEAST_BEYOND - 1, split.test.frame["propensity"], np.nan)
-    parts = [replace(part, frame=part.frame.assign(propensity=np.nan)) for part in split[:2]]
-    sparse = compared(
-        market, Split(*parts, replace(split.test, frame=split.test.frame.assign(propensity=few))), 1.0, None
-    )
+    few = np.where(np.arange(len(test)) < LEAST_BEYOND - 1, test.frame["propensity"], np.nan)
+    sparse = compared(market, asked._replace(test=replace(test, frame=test.frame.assign(propensity=few))), 1.0, None)
     assert (sparse["explored_lowest"], sparse["explored_highest"]) == (1.0, 1.0)
+    others = compared(market, split, 1.0, None)  # offers that were no quotes
+    assert (others["explored_lowest"], others["explored_highest"]) == (1.0, 1.0)

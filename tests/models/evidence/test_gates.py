@@ -5,10 +5,10 @@ import pytest
 from models.evidence.gates import (
     conduct_gates,
     evidence_gates,
-    explored_range,
     is_cold_start,
     promotion_gates,
     quality_gates,
+    range_to_widen,
 )
 
 CHAMPION = 3
@@ -168,6 +168,9 @@ def test_evidence_ends_the_cold_start_of_its_champion_too():
     assert failed(UP_AGAINST_COLD) == []
 
 
-def test_the_explored_range_is_the_list_price_alone_where_nothing_was_drawn():
-    assert explored_range({}) == (1.0, 1.0)
-    assert explored_range({"explored_lowest": 0.9, "explored_highest": 1.1}) == (0.9, 1.1)
+def test_only_what_a_cold_start_has_tried_itself_widens_it():
+    tried = {"explored_lowest": 0.9, "explored_highest": 1.1}
+    assert range_to_widen(UP_AGAINST_COLD | tried) == (0.9, 1.1)
+    assert range_to_widen(UP_AGAINST_COLD) == (1.0, 1.0)
+    assert range_to_widen(GOOD | tried) == (1.0, 1.0)
+    assert range_to_widen(UP_AGAINST_COLD | tried | {"off_policy_offers": 0.0}) == (1.0, 1.0)

@@ -51,6 +51,7 @@ def explored(rng: np.random.Generator, users: int = 300, each: int = 6, peak: fl
         LOWEST * ones,
         HIGHEST * ones,
         (HIGHEST - LOWEST) * ones,
+        0 * ones,
     )
     return offers, truth
 
@@ -217,6 +218,7 @@ def test_the_kernel_integrates_to_1_with_its_mean_at_the_target_also_at_an_edge(
         LOWEST * fill,
         HIGHEST * fill,
         (HIGHEST - LOWEST) * fill,
+        0 * fill,
     )
     around = kernel(offers, price * fill, 0.05 * fill)
     step = ratio[1] - ratio[0]

@@ -43,7 +43,7 @@ def test_a_cold_start_widens_from_what_was_explored_to_the_policy_itself():
         "wide",
     )
     limits = []
-    for explored in ((1.0, 1.0), (0.86, 1.04), (0.78, 1.13), (0.7, 1.2)):
+    for explored in ((1.0, 1.0), (0.86, 1.04), (0.74, 1.16), (0.7, 1.2)):
         rails = tightened_for_cold_start(policy, explored).guardrails
         limits.append((rails.maximum_discount, rails.maximum_markup))
     first = COLD_START_LIMITS["maximum_discount"], COLD_START_LIMITS["maximum_markup"]

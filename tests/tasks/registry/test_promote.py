@@ -10,7 +10,7 @@ from models.pricing.policy import Exploration, Guardrails, PricingPolicy
 from models.pricing.presets import COLD_START_LIMITS, COLD_START_SHARE, WIDENING
 from tasks.data.snapshots import Snapshot
 from tasks.registry.promote import GATES_HEADING, GateError, gates_table, promote
-from tasks.registry.versions import COLD_START, RegisteredDemand, describe_version
+from tasks.registry.versions import RegisteredDemand, describe_version
 
 POLICY = PricingPolicy(guardrails=Guardrails(maximum_discount=0.4), exploration=Exploration(share=0.05))
 CONDUCT = {
@@ -22,6 +22,7 @@ BETTER = {
     "off_policy_offers": 900.0, "off_policy_uplift_low": 0.2, "off_policy_uplift_high": 0.9,
     "off_policy_effective_sample": 400.0, "off_policy_mean_weight_gap": 0.0, "off_policy_coverage": 1.0,
 }  # fmt: skip
+INCONCLUSIVE = BETTER | {"off_policy_uplift_low": -0.2}
 WORSE = BETTER | {"off_policy_uplift_low": -0.4, "off_policy_uplift_high": -0.1}
 
 
@@ -83,6 +84,13 @@ def test_the_first_version_starts_cold_where_no_offer_was_explored(registry):
     assert promotion.policy.exploration.share == COLD_START_SHARE
 
 
+def test_prices_that_others_drew_do_not_open_the_range_of_a_first_version(registry):
+    drawn = {"explored_lowest": 0.5, "explored_highest": 1.5}
+    promotion = registry.promote(1, INCONCLUSIVE | drawn, against=0)
+    assert promotion.cold_start
+    assert promotion.policy.guardrails.maximum_discount == COLD_START_LIMITS["maximum_discount"]
+
+
 def test_the_first_version_that_earns_more_than_the_logged_prices_prices_as_it_should(registry):
     promotion = registry.promote(1, BETTER, against=0)
     assert not promotion.cold_start
@@ -110,13 +118,12 @@ def test_a_model_trained_again_without_explored_offers_is_not_held_up(registry):
     assert registry.promote(2, UNEXPLORED, against=1).cold_start
 
 
-INCONCLUSIVE = BETTER | {"off_policy_uplift_low": -0.2}
 AGAINST_COLD = {"off_policy_against_cold": 1.0}
 
 
 def test_versions_that_start_cold_follow_each_other_in_widening_limits_until_the_policy_is_reached(registry):
-    registry.promote(1, UNEXPLORED, against=0)
-    assert registry.tags[1][COLD_START] == "yes"
+    first = registry.promote(1, UNEXPLORED, against=0)
+    assert first.book_description()["cold_start"] is True
     registry.champion = 1
     explored = {"explored_lowest": 0.88, "explored_highest": 1.02}
     second = registry.promote(2, INCONCLUSIVE | AGAINST_COLD | explored, against=1)
@@ -125,10 +132,10 @@ def test_versions_that_start_cold_follow_each_other_in_widening_limits_until_the
     registry.champion = 2
     bounded = POLICY.model_copy(update={"guardrails": Guardrails(maximum_discount=0.4, maximum_markup=0.0)})
     registry.own = bounded
-    explored = {"explored_lowest": 0.7, "explored_highest": 1.0}
+    explored = {"explored_lowest": 0.62, "explored_highest": 1.0}
     third = registry.promote(3, INCONCLUSIVE | AGAINST_COLD | explored, against=2)
     assert (third.cold_start, third.policy) == (False, bounded)
-    assert registry.tags[3][COLD_START] == "no"
+    assert third.book_description()["cold_start"] is False
     registry.champion = 3
     with pytest.raises(GateError, match="off-policy uplift, 95 % lower bound"):
         registry.promote(4, INCONCLUSIVE | explored, against=3)

@@ -40,15 +40,14 @@ def trained() -> TrainedDemand:
 def without_database(trained: TrainedDemand, champion: int | None) -> Iterator[type[RegisteredDemand]]:
     """Every version is the fitted model; `champion` is None for the first version."""
     users = trained.split.test.frame["user_id"]
-    intervals = pd.DataFrame(columns=["decision_id", "held_lower", "held_upper"])
+    intervals = pd.DataFrame(
+        columns=["decision_id", "held_lower", "held_upper", "held_live_price", "held_live_uniform_price"]
+    )
     groups = pd.Series(np.where(users.str[-1] < "5", "a", "b"))
 
     class Version(RegisteredDemand):
         def demand(self):
             return trained.fitted
-
-        def started_cold(self):
-            return False
 
         def parameters(self):
             return {"holdout_days": "28", "validation_days": "14.0"}
@@ -61,6 +60,7 @@ def without_database(trained: TrainedDemand, champion: int | None) -> Iterator[t
         "transaction": lambda url: nullcontext(),
         "database_url": lambda settings: "",
         "read_frame": lambda connection, query, given: intervals[intervals["decision_id"].isin(given["quotes"])],
+        "read_rows": lambda connection, query: [{"model_version": 4, "cold_start": True}],
         "read_content": lambda *arguments: None,
         "groups_of_users": lambda *arguments: groups.iloc[-len(arguments[-1]) :],
         "champion_of": lambda dataset: None if champion is None else Version(champion, "run", dataset),
@@ -112,12 +112,14 @@ def test_a_registered_version_is_measured_under_a_named_policy_as_in_its_evaluat
 
 def test_a_model_up_against_itself_earns_nothing_more_and_takes_about_as_long(against_itself):
     figures = against_itself.figures
-    assert (figures["off_policy_against"], figures["off_policy_against_cold"]) == (4, 0)
+    assert (figures["off_policy_against"], figures["off_policy_against_cold"]) == (4, 1)
     assert figures["off_policy_uplift"] == 0
     assert 0 < figures["latency_ratio_low"] <= figures["latency_ratio"]
     assert "against version 4" in evidence_line(figures)
     gates = {gate.name: gate for gate in promotion_gates(figures, 4)}
-    assert not gates["off-policy uplift, 95 % lower bound"].passed  # no better is not enough
+    assert gates["off-policy uplift, 95 % upper bound"].passed  # no worse is enough beside a cold start
+    proven = {gate.name: gate for gate in promotion_gates(figures | {"off_policy_against_cold": 0.0}, 4)}
+    assert not proven["off-policy uplift, 95 % lower bound"].passed  # beside a proven champion it is not
     assert len([gate for gate in gates.values() if not np.isfinite(gate.measured)]) == 0
 
 
