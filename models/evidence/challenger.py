@@ -79,6 +79,11 @@ class _Support:
     tick: Array
     is_own: Flags
 
+    @property
+    def is_wide(self) -> Flags:
+        """Whether more than one price could be drawn."""
+        return self.highest - self.lowest > 1.5 * self.tick
+
     @classmethod
     def of(cls, split: Split, spacing: float) -> Self:
         """Return it for prices that lie `spacing` apart, in money."""
@@ -118,7 +123,7 @@ def off_policy_figures(
         "off_policy_offers_without_density": float((split.test.consent & ~is_explored).sum()),
     } | _tried_range(split)
     support = _Support.of(split, policy.guardrails.price_grid(currency).spacing)
-    rows = is_explored & (support.highest > support.lowest)
+    rows = is_explored & support.is_wide
     if not rows.any():
         return counts
     live = _steps_from(split.test, support, rows, None)
