@@ -1,3 +1,3 @@
-SELECT books.book_id, books.model_version, books.cold_start
+SELECT books.book_id, books.model_version
 FROM pricing.live
 JOIN pricing.books USING (book_id)

@@ -118,9 +118,11 @@ def _against(rival: RegisteredDemand | None) -> dict[str, float]:
     if rival is None:
         return {"off_policy_against": 0}
     with transaction(database_url(Settings())) as connection:
-        live = read_rows(connection, sql.query("live_book"))
-    cold = any(book["model_version"] == rival.version and book["cold_start"] for book in live)
-    return {"off_policy_against": rival.version, "off_policy_against_cold": float(cold)}
+        live = read_rows(connection, sql.query("live_cold_start"), {"version": rival.version})
+    return {
+        "off_policy_against": rival.version,
+        "off_policy_against_cold": float(any(row["cold_start"] for row in live)),
+    }
 
 
 def _price_figures(

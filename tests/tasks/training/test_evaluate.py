@@ -15,13 +15,16 @@ from models.demand.network import DemandConfig
 from models.demand.training import TrainingConfig
 from models.evidence.gates import OF_PRICES, promotion_gates
 from models.features.decisions import split_by_time
+from models.pricing.policy import Exploration
 from models.pricing.presets import PRESETS
 from models.simulation.marketplace import MarketplaceConfig, simulate
 from tasks.data.snapshots import Snapshot
+from tasks.quotes.reprice import reprice_all
 from tasks.registry.model_card import model_card
 from tasks.registry.versions import RegisteredDemand
-from tasks.training.evaluate import evaluate, evidence_line, figures_under
+from tasks.training.evaluate import _intervals, evaluate, evidence_line, figures_under
 from tasks.training.fit import TrainedDemand
+from tests.tasks.conftest import POLICY
 
 SNAPSHOT = Snapshot("a" * 64, "shop", "EUR", {}, datetime(2026, 4, 1, tzinfo=UTC))
 SMALL = DemandConfig(dimension=8, layers=1, history_length=4)
@@ -60,7 +63,7 @@ def without_database(trained: TrainedDemand, champion: int | None) -> Iterator[t
         "transaction": lambda url: nullcontext(),
         "database_url": lambda settings: "",
         "read_frame": lambda connection, query, given: intervals[intervals["decision_id"].isin(given["quotes"])],
-        "read_rows": lambda connection, query: [{"model_version": 4, "cold_start": True}],
+        "read_rows": lambda connection, query, given: [{"cold_start": given["version"] == 4}],
         "read_content": lambda *arguments: None,
         "groups_of_users": lambda *arguments: groups.iloc[-len(arguments[-1]) :],
         "champion_of": lambda dataset: None if champion is None else Version(champion, "run", dataset),
@@ -129,3 +132,35 @@ def test_the_card_tells_what_the_prices_would_have_earned(against_itself, traine
     assert "× the champion's time" in card
     unexplored = {"off_policy_offers": 0.0, "off_policy_offers_without_density": 7.0, "off_policy_against": 4.0}
     assert evidence_line(unexplored).endswith("against version 4: 7 held-out offers have no propensity")
+
+
+def test_a_quotes_interval_is_the_one_its_price_was_drawn_from(book_shop):
+    """Repricing keeps a draw of the same day, but bounds it anew by steps around itself."""
+    book_shop.published(POLICY.model_copy(update={"exploration": Exploration(share=0.5)}))
+    first = asked(book_shop)
+    for second in (1, 2, 3):
+        book_shop.run(
+            "SELECT pricing.record_event('u001', 'view', 'p03', occurred_at => as_of + interval '"
+            f"{second} s') FROM data.snapshots"
+        )
+    reprice_all(book_shop.url, 100, demands=lambda version: book_shop.demand)
+    again = asked(book_shop)
+    drawn = first["randomised"]
+    assert 0 < drawn.sum() < len(drawn)
+    pd.testing.assert_series_equal(again["randomised"], drawn)
+    held, before = (_intervals(quotes["quote_id"]) for quotes in (again, first))
+    other = pd.Series(["no quote", "00000000-0000-0000-0000-000000000000"])
+    assert _intervals(other).isna().all(axis=None)
+    for side in ("lower", "upper"):
+        np.testing.assert_allclose(before[f"held_{side}"], first[side])
+        np.testing.assert_allclose(held[f"held_{side}"], first[side].where(drawn, again[side]))
+    assert (again["lower"] != first["lower"])[drawn].any()
+
+
+def asked(shop) -> pd.DataFrame:
+    """What one user is quoted for every product."""
+    shop.run("SELECT quote.price FROM data.products, pricing.quote('u001', products.product_id) AS quote")
+    return shop.rows(
+        "SELECT DISTINCT ON (product_id) quote_id::text, randomised, lower::double precision, upper::double precision"
+        " FROM pricing.quotes WHERE source = 'personal' ORDER BY product_id, quoted_at DESC"
+    )
