@@ -21,7 +21,12 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from models.demand.network import DemandConfig
-from models.demand.next_basket import (
+from models.demand.training import TrainingConfig
+from models.features.decisions import EVENT_COLUMNS, Decisions, microseconds, split_by_time
+from models.features.history import history_features
+from tasks.settings import Settings
+from tasks.sources.tafeng import TaFeng
+from tests.benchmarks.next_basket import (
     Purchases,
     TifuKnn,
     hits,
@@ -32,11 +37,6 @@ from models.demand.next_basket import (
     recall,
     relevance,
 )
-from models.demand.training import TrainingConfig
-from models.features.decisions import EVENT_COLUMNS, Decisions, microseconds, split_by_time
-from models.features.history import history_features
-from tasks.settings import Settings
-from tasks.sources.tafeng import TaFeng
 from tests.benchmarks.tafeng import fitted_demand, tafeng_offers
 
 logger = logging.getLogger("pricing.benchmark")

@@ -23,12 +23,12 @@ from models.demand.demand_curve import DemandCurve
 from models.demand.fitted import FittedDemand, fit_demand
 from models.demand.metrics import Estimate, Outcomes, evaluate, log_loss_difference
 from models.demand.network import DemandConfig
-from models.demand.panel import own_price_elasticity
 from models.demand.training import TrainingConfig
 from models.features.decisions import Decisions, Split, split_by_time
 from tasks.settings import Settings
 from tasks.sources.tafeng import TaFeng, weekly_sales
 from tasks.training.fit import Recipe
+from tests.benchmarks.panel import own_price_elasticity
 from tests.benchmarks.tabular import TabularView
 
 logger = logging.getLogger("pricing.benchmark")

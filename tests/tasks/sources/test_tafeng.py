@@ -9,12 +9,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from models.demand.panel import own_price_elasticity
 from tasks.data.conformity import conform
 from tasks.data.contract import TABLES
 from tasks.settings import Settings
 from tasks.sources import tafeng
 from tasks.sources.tafeng import TaFeng, TaFengError, read_lines, weekly_sales
+from tests.benchmarks.panel import own_price_elasticity
 
 HEADER = (
     '"TRANSACTION_DT","CUSTOMER_ID","AGE_GROUP","PIN_CODE","PRODUCT_SUBCLASS",'

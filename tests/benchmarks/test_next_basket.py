@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.sparse import csr_array
 
-from models.demand.next_basket import (
+from tests.benchmarks.next_basket import (
     Purchases,
     TifuKnn,
     hits,

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.demand.panel import PanelError, own_price_elasticity
+from tests.benchmarks.panel import PanelError, own_price_elasticity
 
 ELASTICITY = -2.5
 
