@@ -64,7 +64,7 @@ def evaluate(
     }
     draws = _draws(outcomes, seed, replicates)
     result = {name: _of_means(outcomes, draws, columns, of) for name, (columns, of) in means.items()}
-    return result | {"auc": _auc(outcomes, draws, probability)}
+    return result | {"auc": _auc(outcomes, draws, probability), "ece": _reflected(result["ece"])}
 
 
 def log_loss_difference(
@@ -131,6 +131,16 @@ def _estimate(value: float, replicates: Array) -> Estimate:
     finite = replicates[np.isfinite(replicates)]
     low, high = np.quantile(finite, [0.025, 0.975]) if len(finite) else (np.nan, np.nan)
     return Estimate(float(value), float(low), float(high))
+
+
+def _reflected(estimate: Estimate) -> Estimate:
+    """Return an estimate above 0 with the basic bootstrap's interval (Davison & Hinkley 1997, section 5.2).
+
+    Absolute gaps grow by chance alone, and resampling adds as much again: the replicates' own quantiles would say that
+    the calibration of few offers is surely wrong, however right it is.
+    """
+    value, low, high = estimate
+    return Estimate(value, max(2 * value - high, 0.0), max(2 * value - low, value))
 
 
 def _log_loss(y: Array, p: Array) -> Array:

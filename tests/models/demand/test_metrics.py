@@ -78,3 +78,17 @@ def test_degenerate_samples_have_values_and_no_warning(rows, bought, probability
     assert np.isfinite(result["log_loss"].value)
     assert np.isnan(result["auc"].value)
     assert calibration_table(outcomes, np.full(rows, probability))["rows"].sum() == rows
+
+
+@pytest.mark.parametrize("rows", [300, 3000])
+def test_right_probabilities_are_not_surely_miscalibrated_however_few(rows):
+    rng = np.random.default_rng(0)
+    low = []
+    for seed in range(20):
+        probability = rng.uniform(0.05, 0.5, rows)
+        bought = (rng.random(rows) < probability).astype(float)
+        outcomes = Outcomes(bought, np.ones(rows), np.arange(rows) // 2)
+        low.append(evaluate(outcomes, probability, 0.3, seed)["ece"].low)
+    assert np.max(low) < 0.05
+    wrong = Outcomes((rng.random(3000) < 0.4).astype(float), np.ones(3000), np.arange(3000) // 2)
+    assert evaluate(wrong, rng.uniform(0.05, 0.2, 3000), 0.3)["ece"].low > 0.2
