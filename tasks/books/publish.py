@@ -26,6 +26,7 @@ from tasks.settings import Settings
 log = logging.getLogger("pricing.publish")
 
 BOOK_LIFETIME = timedelta(days=7)  # an older book's personal prices are no longer quoted
+RENEWAL = timedelta(days=2)  # before the end of its life a book is made anew, though nothing else has changed
 BOOKS_KEPT = 10  # for rollback, beside the live one and the one before it
 
 
@@ -104,15 +105,20 @@ def live_book(url: str) -> LiveBook | None:
 def already_live(promotion: Promotion) -> LiveBook | None:
     """The live book, where a book from the same inputs was published before: then there is nothing to publish.
 
-    Such a book that was rolled back since stays so; returning to it is a person's decision.
+    One that has expired, or will soon, is published anew. Such a book that was rolled back since stays so; returning to
+    it is a person's decision.
     """
     url = database_url(Settings())
+    parameters = {"inputs_hash": promotion.inputs_hash, "renewal": RENEWAL}
     with transaction(url) as connection:
-        found = read_rows(connection, sql.query("published_book"), {"inputs_hash": promotion.inputs_hash})
+        found = read_rows(connection, sql.query("published_book"), parameters)
         live = _live_book(connection)
     if not found or live is None:
         return None
     book_id = found[0]["book_id"]
+    if book_id == live.book_id and found[0]["expires_soon"]:
+        log.info("book %d is made from the same inputs and expires within %d days: anew", book_id, RENEWAL.days)
+        return None
     if book_id == live.book_id:
         log.info("book %d is live and made from the same inputs; nothing to publish", book_id)
     else:

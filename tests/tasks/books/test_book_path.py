@@ -16,7 +16,7 @@ from tasks.books.book_report import CAPTIONS, book_page
 from tasks.books.certify import UncertifiedBookError, certify
 from tasks.books.choose import choose_candidates
 from tasks.books.price import price
-from tasks.books.publish import PublicationError, publish
+from tasks.books.publish import PublicationError, already_live, publish, roll_back
 from tasks.books.review_page import price_changes, review_page
 from tasks.books.score import score_candidates
 from tasks.data.snapshots import take_snapshot
@@ -290,3 +290,19 @@ def test_a_book_counts_from_what_was_live_when_its_pairs_were_chosen(shop: Any) 
     priced = price.fn(promotion, blocks)
     with pytest.raises(PublicationError):
         publish.fn(priced, certify.fn(priced, promotion))
+
+
+def test_a_book_that_expires_soon_is_published_anew_from_the_same_inputs(shop: Any) -> None:
+    _, promotion, _ = shop.published()
+    live = already_live(promotion)
+    assert live is not None and live.book_id == 1
+    for left in ("1 day", "-1 day"):
+        shop.run(f"UPDATE pricing.books SET expires_at = now() + interval '{left}'")
+        assert already_live(promotion) is None
+    assert quote("u001", "p01").reasons == ["book_expired"]
+    shop.published()
+    assert (quote("u001", "p01").book_id, quote("u001", "p01").source) == (2, "personal")
+    roll_back.fn(1)
+    shop.run("UPDATE pricing.books SET expires_at = now()")
+    live = already_live(promotion)
+    assert live is not None and live.book_id == 1  # what a person rolled back does not return by itself
