@@ -185,7 +185,8 @@ def _collect_rows(connection: Connection, source: Source, waiting: Waiting, peri
         frames = source.batches(table.name, period.since, period.until)
     row, kept = 1, 0
     for frame in frames:
-        rows = conform(frame, table, origin, row).assign(origin=origin, row_number=range(row, row + len(frame)))
+        rows = _conforming(source, frame, table, row)
+        rows = rows.assign(origin=origin, row_number=range(row, row + len(rows)))
         if "user_id" in rows and not isinstance(source, Recorded):  # what was recorded has its stored ids already
             rows["user_id"] = stored_user_ids(connection, rows["user_id"])
         if period is not None and table.time is not None:
@@ -193,6 +194,18 @@ def _collect_rows(connection: Connection, source: Source, waiting: Waiting, peri
         waiting.append(connection, rows)
         row, kept = row + len(frame), kept + len(rows)
     return kept
+
+
+def _conforming(source: Source, frame: pd.DataFrame, table: Table, first_row: int) -> pd.DataFrame:
+    """The rows in the platform's types; recorded ones that do not fit stay behind, as nobody could repair a source."""
+    try:
+        return conform(frame, table, source.origin(table.name), first_row)
+    except ContractError as error:
+        if not (isinstance(source, Recorded) and error.rows):
+            raise
+        log.warning("%s; what was recorded so is left out and stays in %s", error, error.origin)
+        fitting = frame.drop(frame.index[[row - first_row for row in error.rows]])
+        return _conforming(source, fitting, table, first_row)
 
 
 def _watermark(connection: Connection, dataset: str, table: Table) -> datetime | None:

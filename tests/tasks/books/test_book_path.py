@@ -302,6 +302,7 @@ def test_a_book_that_expires_soon_is_published_anew_from_the_same_inputs(shop: A
     assert quote("u001", "p01").reasons == ["book_expired"]
     shop.published()
     assert (quote("u001", "p01").book_id, quote("u001", "p01").source) == (2, "personal")
+    shop.run("UPDATE pricing.books SET expires_at = now() + interval '7 days'")
     roll_back.fn(1)
     shop.run("UPDATE pricing.books SET expires_at = now()")
     live = already_live(promotion)

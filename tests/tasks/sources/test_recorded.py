@@ -126,6 +126,37 @@ def test_a_recorded_row_that_breaks_a_rule_is_quarantined_once(book_shop: Any, c
     assert collected().unchanged
 
 
+def test_recorded_rows_that_break_a_rule_do_not_refuse_the_load(
+    book_shop: Any, learnable_shop: dict[str, pd.DataFrame]
+) -> None:
+    few = learnable_shop | {"behaviour": learnable_shop["behaviour"].tail(40)}
+    validate.fn(collect_from(Unchanging(few, "few"), book_shop.url))
+    book_shop.published()
+    book_shop.run("SELECT pricing.record_event('u001', 'view', 'no such product') FROM generate_series(1, 6)")
+    at_the_end_of_the_log(book_shop)
+    book_shop.run("UPDATE pricing.events SET dataset = 'few'")
+    snapshot = validate.fn(collect_from(Unchanging(few, "few"), book_shop.url))
+    assert snapshot.quarantined == {"behaviour": 6}
+    assert book_shop.rows("SELECT collected FROM pricing.events")["collected"].all()
+
+
+def test_a_recorded_row_that_fits_no_table_holds_nothing_up(
+    book_shop: Any, collected: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    first = collected()
+    book_shop.published()
+    book_shop.run("SELECT pricing.record_event('u001', 'view', 'p0' || number) FROM generate_series(1, 3) AS number")
+    at_the_end_of_the_log(book_shop)
+    book_shop.run("UPDATE pricing.events SET product_id = repeat('p', 300) WHERE product_id = 'p01'")
+    caplog.set_level("WARNING", "pricing.collect")
+    assert collected().row_counts["behaviour"] == first.row_counts["behaviour"] + 2
+    assert "pricing.events, column product_id, row" in caplog.text and "an id has 1 to 256 characters" in caplog.text
+    assert sorted(book_shop.rows("SELECT collected FROM pricing.events")["collected"]) == [False, True, True]
+    assert collected().unchanged
+    book_shop.run("UPDATE data.loads SET fingerprint = 'another'")
+    assert collected().row_counts == first.row_counts  # nothing but that row is left to collect
+
+
 def test_what_was_recorded_hides_no_late_row_of_the_source(
     book_shop: Any, collected: Any, learnable_shop: dict[str, pd.DataFrame]
 ) -> None:
