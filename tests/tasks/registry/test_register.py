@@ -13,8 +13,8 @@ from tasks.quotes.requests import conforming_requests
 from tasks.registry.versions import create_version, version_of, version_trained_from
 from tasks.training.fit import Recipe
 
-# MLflow's own, of types that no user of it asked for
-pytestmark = [pytest.mark.usefixtures("registry"), pytest.mark.filterwarnings("ignore")]
+# of one of MLflow's own models, at its import
+pytestmark = [pytest.mark.usefixtures("registry"), pytest.mark.filterwarnings("ignore:.*Any type hint:UserWarning")]
 
 SNAPSHOT = Snapshot("a" * 64, "shop", "EUR", {}, datetime(2026, 4, 1, tzinfo=UTC))
 TAGS = {"dataset": "shop", "snapshot_id": SNAPSHOT.snapshot_id, "inputs_hash": Recipe().inputs_hash(SNAPSHOT)}
