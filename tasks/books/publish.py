@@ -51,9 +51,11 @@ def publish(priced: PricedBook, certificate: Certificate) -> LiveBook:
     """Make a certified book live: content hash, pointer and ledger in one transaction, then the champion alias.
 
     Raises:
-        PublicationError: another book went live since this one was priced, or its approval is missing.
+        PublicationError: another book went live since this one was priced, one of its users was forgotten, or its
+            approval is missing.
     """
     url = database_url(Settings())
+    _refuse_forgotten(url, priced.book)
     try:
         with transaction(url) as connection:
             _record(connection, priced, certificate)
@@ -159,6 +161,18 @@ def _champion_version() -> int | None:
         return version_of(CHAMPION).version
     except VersionNotFoundError:
         return None
+
+
+def _refuse_forgotten(url: str, book: StagedBook) -> None:
+    """Pricing began with users of whom a `pricing forget` meanwhile could not yet see the prices."""
+    with transaction(url) as connection:
+        (forgotten,) = read_rows(connection, sql.query("forgotten_of_book"), {"book_id": book.book_id})
+    if forgotten["users"]:
+        discard_book(url, book)
+        raise PublicationError(
+            f"nothing was published: {forgotten['users']:,} of the users of book {book.book_id} were forgotten while it "
+            "was priced; deploy again"
+        )
 
 
 def _record(connection: Connection, priced: PricedBook, certificate: Certificate) -> None:

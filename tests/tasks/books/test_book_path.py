@@ -9,6 +9,7 @@ import pytest
 
 import tasks.books.candidates
 import tasks.books.choose
+import tasks.books.price
 from models.pricing.explanation import BEHAVIOUR
 from models.pricing.policy import Exploration, PricingPolicy
 from tasks.books.book_plots import book_plots
@@ -22,6 +23,7 @@ from tasks.books.score import score_candidates
 from tasks.data.snapshots import take_snapshot
 from tasks.database import transaction
 from tasks.quotes.explain import Explanation, explain_quote
+from tasks.quotes.forget import forget
 from tasks.quotes.quote import Quote, quote
 from tasks.quotes.recommend import NothingToRecommendError, recommend
 from tasks.quotes.reprice import reprice_all
@@ -307,3 +309,15 @@ def test_a_book_that_expires_soon_is_published_anew_from_the_same_inputs(shop: A
     shop.run("UPDATE pricing.books SET expires_at = now()")
     live = already_live(promotion)
     assert live is not None and live.book_id == 1  # what a person rolled back does not return by itself
+
+
+def test_who_is_forgotten_while_a_book_is_priced_is_not_published(shop: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    stage = tasks.books.price.stage_book
+    with monkeypatch.context() as meanwhile:
+        meanwhile.setattr(tasks.books.price, "stage_book", lambda *book: (forget("u001"), stage(*book))[1])
+        priced, promotion = shop.priced()
+    with pytest.raises(PublicationError, match="1 of the users of book 1 were forgotten while it was priced"):
+        publish.fn(priced, certify.fn(priced, promotion))
+    assert shop.rows("SELECT FROM pricing.personal_prices WHERE user_id = 'u001'").empty
+    shop.published()
+    assert quote("u002", "p01").book_id == 2
