@@ -170,8 +170,8 @@ def _refuse_forgotten(url: str, book: StagedBook) -> None:
     if forgotten["users"]:
         discard_book(url, book)
         raise PublicationError(
-            f"nothing was published: {forgotten['users']:,} of the users of book {book.book_id} were forgotten while it "
-            "was priced; deploy again"
+            f"nothing was published: {forgotten['users']:,} of the users of book {book.book_id} were forgotten while "
+            "it was priced; deploy again"
         )
 
 

@@ -28,7 +28,7 @@ class LostRowsError(PricingError):
 
 @dataclass(frozen=True)
 class TableReport:
-    """How one table of a load fared: ``failing`` counts rows of the source, ``rules`` every row that breaks each rule."""
+    """How one table of a load fared: ``failing`` counts rows of the source, ``rules`` all that break each rule."""
 
     rows: int
     failing: int

@@ -20,7 +20,7 @@ class Forgotten:
 
 
 def forget(user_id: str) -> Forgotten:
-    """Remove a person from every dataset, every kept book, every log, quarantine, the cached features and unfinished fits.
+    """Remove a person from every dataset, every kept book, every log, quarantine, cached features and unfinished fits.
 
     What the source still has comes back with its next collection, and a model that has learnt from the person goes
     on until it is trained anew: both are for the caller to see to.
