@@ -26,6 +26,7 @@ from tasks.settings import Settings
 log = logging.getLogger("pricing.publish")
 
 BOOK_LIFETIME = timedelta(days=7)  # an older book's personal prices are no longer quoted
+RENEWAL = timedelta(days=2)  # before the end of its life a book is made anew, though nothing else has changed
 BOOKS_KEPT = 10  # for rollback, beside the live one and the one before it
 
 
@@ -50,9 +51,11 @@ def publish(priced: PricedBook, certificate: Certificate) -> LiveBook:
     """Make a certified book live: content hash, pointer and ledger in one transaction, then the champion alias.
 
     Raises:
-        PublicationError: another book went live since this one was priced, or its approval is missing.
+        PublicationError: another book went live since this one was priced, one of its users was forgotten, or its
+            approval is missing.
     """
     url = database_url(Settings())
+    _refuse_forgotten(url, priced.book)
     try:
         with transaction(url) as connection:
             _record(connection, priced, certificate)
@@ -104,15 +107,20 @@ def live_book(url: str) -> LiveBook | None:
 def already_live(promotion: Promotion) -> LiveBook | None:
     """The live book, where a book from the same inputs was published before: then there is nothing to publish.
 
-    Such a book that was rolled back since stays so; returning to it is a person's decision.
+    One that has expired, or will soon, is published anew. Such a book that was rolled back since stays so; returning to
+    it is a person's decision.
     """
     url = database_url(Settings())
+    parameters = {"inputs_hash": promotion.inputs_hash, "renewal": RENEWAL}
     with transaction(url) as connection:
-        found = read_rows(connection, sql.query("published_book"), {"inputs_hash": promotion.inputs_hash})
+        found = read_rows(connection, sql.query("published_book"), parameters)
         live = _live_book(connection)
     if not found or live is None:
         return None
     book_id = found[0]["book_id"]
+    if book_id == live.book_id and found[0]["expires_soon"]:
+        log.info("book %d is made from the same inputs and expires within %d days: anew", book_id, RENEWAL.days)
+        return None
     if book_id == live.book_id:
         log.info("book %d is live and made from the same inputs; nothing to publish", book_id)
     else:
@@ -155,6 +163,18 @@ def _champion_version() -> int | None:
         return None
 
 
+def _refuse_forgotten(url: str, book: StagedBook) -> None:
+    """Pricing began with users of whom a `pricing forget` meanwhile could not yet see the prices."""
+    with transaction(url) as connection:
+        (forgotten,) = read_rows(connection, sql.query("forgotten_of_book"), {"book_id": book.book_id})
+    if forgotten["users"]:
+        discard_book(url, book)
+        raise PublicationError(
+            f"nothing was published: {forgotten['users']:,} of the users of book {book.book_id} were forgotten while "
+            "it was priced; deploy again"
+        )
+
+
 def _record(connection: Connection, priced: PricedBook, certificate: Certificate) -> None:
     """Write down what the book holds and who let it go live."""
     with connection.cursor() as cursor:
@@ -171,7 +191,7 @@ def _make_live(connection: Connection, book_id: int, action: str) -> LiveBook:
 
 def _live_book(connection: Connection) -> LiveBook | None:
     found = read_rows(connection, sql.query("live_book"))
-    return LiveBook(**found[0]) if found else None
+    return LiveBook(found[0]["book_id"], found[0]["model_version"]) if found else None
 
 
 def _previous_book(connection: Connection) -> int:

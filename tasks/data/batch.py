@@ -3,6 +3,7 @@
 import logging
 from dataclasses import dataclass
 from time import perf_counter
+from typing import Any
 
 from psycopg2 import sql as names
 from psycopg2.extensions import connection as Connection
@@ -14,8 +15,11 @@ from tasks.data.contract import TABLES, shown_rows
 from tasks.data.quarantine import keep_failing, known_ids, reference_rule, try_again
 from tasks.data.suites import Suites
 from tasks.data.waiting import Waiting, comma_separated
+from tasks.sources.recorded import ORIGINS
 
 log = logging.getLogger("pricing.validate")
+
+RECORDED = {"recorded": list(ORIGINS.values())}
 
 
 class LostRowsError(PricingError):
@@ -24,7 +28,7 @@ class LostRowsError(PricingError):
 
 @dataclass(frozen=True)
 class TableReport:
-    """How one table of a load fared. ``rules`` counts, for each rule, the rows that break it."""
+    """How one table of a load fared: ``failing`` counts rows of the source, ``rules`` all that break each rule."""
 
     rows: int
     failing: int
@@ -102,17 +106,20 @@ class Batch:
             cursor.execute(statement, {"dataset": self.load.dataset})
 
     def _failing(self, waiting: Waiting) -> list[tuple[str, int, list[int], str]]:
-        """Each rule that collected rows broke, with how many, the first of them and their origin."""
+        """Each rule that rows of the source broke, with how many, the first of them and their origin."""
         with self.connection.cursor() as cursor:
-            cursor.execute(names.SQL(sql.query("waiting_failing")).format(**waiting.identifiers))
+            cursor.execute(names.SQL(sql.query("waiting_failing")).format(**waiting.identifiers), RECORDED)
             return cursor.fetchall()
 
     def refusal(self, reports: dict[str, TableReport]) -> str | None:
-        """Why the load is refused whole; None where every table's failing share is within its limit."""
+        """Why the load is refused whole; None where every table's failing share is within its limit.
+
+        Rows that a storefront recorded do not count: a refusal keeps them uncollected, and would repeat itself.
+        """
         if self.load.unchanged:
             return None
         for name, report in reports.items():
-            collected = self.load.row_counts[name]
+            collected = self._count(self.waiting[name], sql.query("waiting_from_source"), RECORDED)
             if report.failing > report.limit * collected:
                 rule, count, rows, origin = self._failing(self.waiting[name])[0]
                 place, share = ".".join(self.waiting[name].path), report.failing / collected
@@ -178,7 +185,7 @@ class Batch:
             cursor.execute(names.SQL("ANALYZE {table}").format(**fillings))
         return self._count(waiting, sql.query("waiting_arrived"), dataset) if grown else merged
 
-    def _count(self, waiting: Waiting, statement: str, parameters: dict[str, str] | None = None) -> int:
+    def _count(self, waiting: Waiting, statement: str, parameters: dict[str, Any] | None = None) -> int:
         with self.connection.cursor() as cursor:
             cursor.execute(names.SQL(statement).format(**waiting.identifiers), parameters)
             (count,) = cursor.fetchone() or (0,)

@@ -8,7 +8,6 @@ from time import perf_counter
 import pandas as pd
 import psycopg2.extras
 from prefect import task
-from psycopg2 import sql as names
 from psycopg2.extensions import connection as Connection
 
 import sql
@@ -16,7 +15,7 @@ from tasks.data.conformity import conform
 from tasks.data.contract import TABLES, ContractError, Table
 from tasks.data.pseudonyms import begin_pseudonyms, stored_user_ids
 from tasks.data.waiting import Waiting
-from tasks.database import database_url, transaction
+from tasks.database import database_url, read_rows, transaction
 from tasks.retries import RETRIED
 from tasks.settings import Settings
 from tasks.sources import Source, SourceParameters, open_source
@@ -56,8 +55,8 @@ def collect(parameters: SourceParameters) -> Load:
     """Copy a source's rows into the waiting tables of a new load; an unchanged source is not read.
 
     With them comes what the storefront recorded of the same dataset since it was last collected.
-    Sources that can tell new rows by their time are read from a day before the newest row the dataset has
-    in each table; the other tables are read whole.
+    Sources that can tell new rows by their time are read from a day before the newest row that they gave of
+    each table; the other tables are read whole.
 
     Raises:
         SourceError: the source cannot be opened.
@@ -186,7 +185,8 @@ def _collect_rows(connection: Connection, source: Source, waiting: Waiting, peri
         frames = source.batches(table.name, period.since, period.until)
     row, kept = 1, 0
     for frame in frames:
-        rows = conform(frame, table, origin, row).assign(origin=origin, row_number=range(row, row + len(frame)))
+        rows = _conforming(source, frame, table, row)
+        rows = rows.assign(origin=origin, row_number=range(row, row + len(rows)))
         if "user_id" in rows and not isinstance(source, Recorded):  # what was recorded has its stored ids already
             rows["user_id"] = stored_user_ids(connection, rows["user_id"])
         if period is not None and table.time is not None:
@@ -196,13 +196,20 @@ def _collect_rows(connection: Connection, source: Source, waiting: Waiting, peri
     return kept
 
 
+def _conforming(source: Source, frame: pd.DataFrame, table: Table, first_row: int) -> pd.DataFrame:
+    """The rows in the platform's types; recorded ones that do not fit stay behind, as nobody could repair a source."""
+    try:
+        return conform(frame, table, source.origin(table.name), first_row)
+    except ContractError as error:
+        if not (isinstance(source, Recorded) and error.rows):
+            raise
+        log.warning("%s; what was recorded so is left out and stays in %s", error, error.origin)
+        fitting = frame.drop(frame.index[[row - first_row for row in error.rows]])
+        return _conforming(source, fitting, table, first_row)
+
+
 def _watermark(connection: Connection, dataset: str, table: Table) -> datetime | None:
     if table.time is None:
         return None
-    statement = names.SQL("SELECT max({}) FROM {} WHERE dataset = %s").format(
-        names.Identifier(table.time), names.Identifier("data", table.name)
-    )
-    with connection.cursor() as cursor:
-        cursor.execute(statement, [dataset])
-        (newest,) = cursor.fetchone() or (None,)
-    return None if newest is None else newest - OVERLAP
+    (found,) = read_rows(connection, sql.query(f"newest_{table.name}"), {"dataset": dataset})
+    return None if found["newest"] is None else found["newest"] - OVERLAP

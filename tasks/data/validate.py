@@ -59,7 +59,10 @@ def validate_load(load: Load, url: str, docs_folder: Path) -> Snapshot:
     with transaction(url) as connection:
         earlier = _claim(connection, load)
         if load.unchanged and not _any_released(connection, load.dataset):
-            return take_snapshot(connection, load.dataset, load.currency, earlier, datetime.now(UTC))
+            snapshot = take_snapshot(connection, load.dataset, load.currency, earlier, datetime.now(UTC))
+            # The source has not changed, but the tables may have: somebody was forgotten since.
+            _close(connection, load, "merged", {**earlier, "snapshot_id": snapshot.snapshot_id})
+            return snapshot
         suites = Suites(latest=datetime.now(UTC) + FUTURE)
         batch = Batch(connection, load)
         reports = batch.examine(suites)

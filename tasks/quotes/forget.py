@@ -20,7 +20,7 @@ class Forgotten:
 
 
 def forget(user_id: str) -> Forgotten:
-    """Remove a person from every dataset, every kept book, every log, quarantine, and the cached features.
+    """Remove a person from every dataset, every kept book, every log, quarantine, cached features and unfinished fits.
 
     What the source still has comes back with its next collection, and a model that has learnt from the person goes
     on until it is trained anew: both are for the caller to see to.
@@ -34,6 +34,6 @@ def forget(user_id: str) -> Forgotten:
     rows = {row["place"]: row["row_count"] for row in found if row["row_count"]}
     if not rows:
         raise UnknownUserError(f"user {user_id!r} is in no table: nothing was removed")
-    for cached in ("features", "candidates"):  # made again from the tables when they are next asked for
+    for cached in ("features", "candidates", "fits"):  # made again from the tables when they are next asked for
         shutil.rmtree(settings.home / cached, ignore_errors=True)
     return Forgotten(rows)

@@ -5,7 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
+import pyarrow as pa
 from psycopg2.extensions import connection as Connection
 
 import sql
@@ -21,7 +23,7 @@ from tasks.books.candidates import groups_of_users, remaining_stock
 from tasks.books.publish import live_book
 from tasks.copying import copy_frame
 from tasks.data.conformity import conform
-from tasks.data.contract import REQUESTS
+from tasks.data.contract import REQUESTS, ContractError
 from tasks.data.pseudonyms import stored_user_ids
 from tasks.database import database_url, read_rows, transaction
 from tasks.registry.versions import version_of
@@ -53,13 +55,15 @@ def quote_requests(requests: Path, out: Path) -> int:
     """Price a CSV or Parquet file of requests under the live book's model and policy; returns the number of rows.
 
     Raises:
-        RequestError: no book is live, the file's type is unknown, or a product is.
+        RequestError: no book is live, a file's type is unknown or its folder missing, or a product is unknown.
         ContractError: the file does not hold the requests of the data contract.
     """
     for path in (requests, out):
         if path.suffix not in {".csv", ".parquet"}:
             raise RequestError(f"{path}: requests are read from and written to .csv or .parquet")
-    frame = read_requests(requests)
+    if not out.parent.is_dir():
+        raise RequestError(f"{out}: there is no folder {out.parent}; make it, or name another")
+    rows = conforming_requests(read_requests(requests), str(requests))
     url = database_url(Settings())
     live = live_book(url)
     if live is None:
@@ -67,7 +71,7 @@ def quote_requests(requests: Path, out: Path) -> int:
     demand = version_of(str(live.model_version)).demand()
     with transaction(url) as connection:
         (book,) = read_rows(connection, sql.query("book_terms"), {"book_id": live.book_id})
-        prices = price_requests(connection, frame, str(requests), live_terms(demand, book))
+        prices = price_requests(connection, rows, str(requests), live_terms(demand, book))
     prices = prices.assign(book_id=live.book_id, model_version=live.model_version)[OUTPUT_COLUMNS]
     if out.suffix == ".csv":
         prices.assign(reasons=prices["reasons"].map(json.dumps)).to_csv(out, index=False)
@@ -82,18 +86,31 @@ def live_terms(demand: FittedDemand, book: dict[str, Any]) -> Terms:
     return Terms(demand, policy, book["dataset"], book["currency"], BookTerms(**book["terms"]))
 
 
+def conforming_requests(requests: pd.DataFrame, origin: str) -> pd.DataFrame:
+    """The requests in the platform's types, each with an id of its own.
+
+    Raises:
+        ContractError: the requests break the data contract.
+    """
+    rows = conform(requests, REQUESTS, origin, first_row=1)
+    again = rows["request_id"].duplicated(keep=False)
+    if again.any():
+        first = rows.loc[again, "request_id"].iloc[0]
+        problem = f"{first!r} is the id of more than one request; give each its own"
+        raise ContractError(origin, problem, "request_id", (np.flatnonzero(again) + 1).tolist())
+    return rows
+
+
 def price_requests(connection: Connection, requests: pd.DataFrame, origin: str, terms: Terms) -> pd.DataFrame:
-    """One row a request, in order: its prices, never explored. A refused request has no price and its reason.
+    """One row a conforming request, in order: its prices, never explored. A refused one has no price and its reason.
 
     Requests are priced together, so that those of one pool fit what it has left; under a policy with limits
     on the whole portfolio they take the live book's multipliers instead, as its own prices did.
 
     Raises:
         RequestError: a product is unknown in the dataset.
-        ContractError: the requests break the data contract.
     """
-    rows = conform(requests, REQUESTS, origin, first_row=1)
-    rows["user_id"] = stored_user_ids(connection, rows["user_id"])
+    rows = requests.assign(user_id=stored_user_ids(connection, requests["user_id"]))
     _decide(connection, rows)
     _refuse_unknown_products(connection, terms.dataset, origin)
     decisions = read_decisions(connection, terms.dataset, terms.demand.encoders)
@@ -128,10 +145,19 @@ def _priced(connection: Connection, decisions: Decisions, terms: Terms) -> pd.Da
 
 
 def read_requests(path: Path) -> pd.DataFrame:
-    """The file's rows as they stand."""
-    if path.suffix == ".parquet":
-        return pd.read_parquet(path)
-    return pd.read_csv(path, dtype="str", keep_default_na=False, na_values=[""])
+    """The file's rows as they stand.
+
+    Raises:
+        ContractError: there is no such file, or it cannot be read.
+    """
+    if not path.is_file():
+        raise ContractError(str(path), "there is no such file")
+    try:
+        if path.suffix == ".parquet":
+            return pd.read_parquet(path)
+        return pd.read_csv(path, dtype="str", keep_default_na=False, na_values=[""])
+    except (OSError, ValueError, pa.ArrowException) as error:  # pandas' own are values it cannot understand
+        raise ContractError(str(path), f"the file cannot be read: {' '.join(str(error).split())}") from error
 
 
 def _decide(connection: Connection, rows: pd.DataFrame) -> None:

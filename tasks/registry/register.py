@@ -10,7 +10,6 @@ import mlflow
 import pandas as pd
 from mlflow.data.code_dataset_source import CodeDatasetSource
 from mlflow.models import ModelSignature
-from mlflow.tracking import MlflowClient
 from mlflow.types import ColSpec, DataType, Schema
 from prefect import task
 
@@ -64,7 +63,7 @@ def find_registered(snapshot: Snapshot, recipe: Recipe) -> RegisteredDemand | No
     known = version_trained_from(recipe.inputs_hash(snapshot))
     if known is not None:
         log.info("nothing to train: version %d was made from the same data and recipe", known.version)
-        set_alias(CHALLENGER, known.version)
+        _settle(known, recipe.folder(snapshot))
     return known
 
 
@@ -86,19 +85,26 @@ def register(
         mlflow.log_input(_dataset(trained, snapshot), context="training")
         for name, figure in model_plots(trained, evaluation).items():
             mlflow.log_figure(figure, f"plots/{name}")
-        number = _log_model(trained, snapshot, policy, run.info.run_id, Path(scratch))
-    client = MlflowClient()
-    card = model_card(trained, evaluation, snapshot, run.info.run_id)
-    client.update_model_version(MODEL_NAME, str(number), card)
-    tags = {"dataset": snapshot.dataset, "snapshot_id": snapshot.snapshot_id}
-    for key, value in (tags | {"inputs_hash": recipe.inputs_hash(snapshot)}).items():
-        client.set_model_version_tag(MODEL_NAME, str(number), key, value)
-    with transaction(database_url(Settings())) as connection, connection.cursor() as cursor:
-        cursor.execute("SELECT pricing.record_training(%s, %s)", [run.info.run_id, number])
-    set_alias(CHALLENGER, number)
-    drop_fit(recipe.folder(snapshot))
+        model_uri = _log_model(trained, snapshot, policy, run.info.run_id, Path(scratch))
+        tags = {
+            "dataset": snapshot.dataset,
+            "snapshot_id": snapshot.snapshot_id,
+            "inputs_hash": recipe.inputs_hash(snapshot),
+        }
+        card = model_card(trained, evaluation, snapshot, run.info.run_id)
+        number = create_version(model_uri, run.info.run_id, tags, card)
+    registered = version_of(str(number))
+    _settle(registered, recipe.folder(snapshot))
     log.info("registered as version %d of model %s, alias %s", number, MODEL_NAME, CHALLENGER)
-    return version_of(str(number))
+    return registered
+
+
+def _settle(registered: RegisteredDemand, fit: Path) -> None:
+    """What follows once a version is there; done again it changes nothing, so the next run ends what a cut left."""
+    with transaction(database_url(Settings())) as connection, connection.cursor() as cursor:
+        cursor.execute("SELECT pricing.record_training(%s, %s)", [registered.run_id, registered.version])
+    set_alias(CHALLENGER, registered.version)
+    drop_fit(fit)
 
 
 def _log_learning_curve(trained: TrainedDemand) -> None:
@@ -115,7 +121,7 @@ def _dataset(trained: TrainedDemand, snapshot: Snapshot) -> Any:
     return mlflow.data.from_pandas(offers, source=source, name=snapshot.dataset, digest=snapshot.snapshot_id[:36])
 
 
-def _log_model(trained: TrainedDemand, snapshot: Snapshot, policy: str, run_id: str, scratch: Path) -> int:
+def _log_model(trained: TrainedDemand, snapshot: Snapshot, policy: str, run_id: str, scratch: Path) -> str:
     files = scratch / "demand"
     files.mkdir()
     save_demand(trained.fitted, files)
@@ -132,7 +138,7 @@ def _log_model(trained: TrainedDemand, snapshot: Snapshot, policy: str, run_id: 
         input_example=_input_example(trained),
         pip_requirements=[f"{name}=={installed(name).split('+')[0]}" for name in REQUIREMENTS],
     )
-    return create_version(logged.model_uri, run_id)
+    return str(logged.model_uri)
 
 
 def _signature(trained: TrainedDemand) -> ModelSignature:
@@ -158,12 +164,14 @@ def _signature(trained: TrainedDemand) -> ModelSignature:
 
 
 def _input_example(trained: TrainedDemand) -> pd.DataFrame:
-    offers = trained.split.test.frame.tail(2)
+    """Requests of nobody: the registry keeps them for ever, and who is forgotten must not stay in it."""
+    offers = trained.split.test.frame
+    products = offers["product_id"].unique()[:2]
     return pd.DataFrame(
         {
-            "request_id": ["1", "2"][: len(offers)],
-            "user_id": offers["user_id"].to_numpy(),
-            "product_id": offers["product_id"].to_numpy(),
-            "requested_at": offers["decided_at"].dt.strftime("%Y-%m-%dT%H:%M:%SZ").to_numpy(),
+            "request_id": ["1", "2"][: len(products)],
+            "user_id": "somebody",
+            "product_id": products,
+            "requested_at": f"{offers['decided_at'].max():%Y-%m-%dT%H:%M:%SZ}",
         }
     )

@@ -14,7 +14,7 @@ from psycopg2.extensions import connection as Connection
 
 import sql
 from tasks.database import database_url, read_rows, transaction
-from tasks.quotes.requests import Terms, live_terms, price_requests
+from tasks.quotes.requests import Terms, conforming_requests, live_terms, price_requests
 from tasks.registry.model_store import load_demand, load_policy
 from tasks.settings import Settings
 
@@ -32,8 +32,9 @@ class DemandPricer(PythonModel):  # type: ignore[misc]
         self, context: PythonModelContext, model_input: pd.DataFrame, params: dict[str, Any] | None = None
     ) -> pd.DataFrame:
         """One row a request: price, uniform_price, purchase_probability, elasticity, lower, upper, reasons."""
+        rows = conforming_requests(model_input, "the request")
         with transaction(database_url(Settings())) as connection:
-            return price_requests(connection, model_input, "the request", self._terms(connection))
+            return price_requests(connection, rows, "the request", self._terms(connection))
 
     def _terms(self, connection: Connection) -> Terms:
         """Those of the live book while it is this model's, else those it was registered with."""

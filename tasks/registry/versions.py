@@ -89,15 +89,16 @@ def version_trained_from(inputs_hash: str) -> RegisteredDemand | None:
     return _registered(max(found, key=lambda version: int(version.version))) if found else None
 
 
-def create_version(model_uri: str, run_id: str) -> int:
-    """Register a logged model; returns its version."""
+def create_version(model_uri: str, run_id: str, tags: dict[str, str], card: str) -> int:
+    """Register a logged model with its tags and its card, all or nothing; returns its version."""
     client = MlflowClient()
     try:
         client.create_registered_model(MODEL_NAME, description="How likely a user is to buy a product at a price.")
     except MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
-    return int(client.create_model_version(MODEL_NAME, model_uri, run_id).version)
+    created = client.create_model_version(MODEL_NAME, model_uri, run_id, tags=tags, description=_shortened(card))
+    return int(created.version)
 
 
 def set_alias(alias: str, version: int) -> None:

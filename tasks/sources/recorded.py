@@ -17,6 +17,7 @@ from tasks.database import read_arrow, read_rows
 log = logging.getLogger("pricing.collect")
 
 QUERIES = {"behaviour": "recorded_behaviour", "offers": "recorded_offers"}
+ORIGINS = {"behaviour": "pricing.events", "offers": "pricing.quotes"}
 # A supermarket's log of 2001 and a purchase of today have no common timeline: what lies further beyond the newest fact
 # of the dataset stays where it was recorded, and repricing alone reads it.
 LONGEST_GAP = timedelta(days=28)
@@ -51,7 +52,7 @@ class Recorded:
 
     def origin(self, table: str) -> str:
         """Where the rows were recorded."""
-        return "pricing.events" if table == "behaviour" else "pricing.quotes"
+        return ORIGINS[table]
 
     def batches(
         self, table: str, since: datetime | None = None, until: datetime | None = None

@@ -58,7 +58,6 @@ from tasks.registry.versions import (
     RegisteredDemand,
     create_version,
     set_alias,
-    tag_version,
 )
 from tasks.servers.environment import answers
 from tasks.servers.ports import free_port
@@ -470,8 +469,7 @@ class MLflowServer:
         mlflow.set_tracking_uri(f"http://127.0.0.1:{self.port}")
         for version in (1, 2):
             run = MlflowClient().create_run("0").info
-            assert create_version(f"{run.artifact_uri}/demand", run.run_id) == version
-            tag_version(version, {"dataset": "shop"})
+            assert create_version(f"{run.artifact_uri}/demand", run.run_id, {"dataset": "shop"}, "") == version
         set_alias(CHAMPION, 1)
 
     def start(self) -> None:

@@ -110,6 +110,18 @@ def test_volumes_and_files_that_are_mounted_are_there() -> None:
             assert (INFRA / source).is_file() if source.startswith("./") else source in COMPOSE["volumes"], mount
 
 
+def test_who_loads_models_has_the_home_in_which_tuned_encoders_lie() -> None:
+    home = re.findall(r"PRICING_HOME=(\S+)", DOCKERFILE)[0]
+    for name in ("worker", "reprice"):
+        assert SERVICES[name]["volumes"] == [f"home:{home}"]
+        (container,) = PODS[name]["containers"]
+        assert container["volumeMounts"] == [{"name": "home", "mountPath": home}]
+        assert PODS[name]["volumes"] == [{"name": "home", "persistentVolumeClaim": {"claimName": "pricing-home"}}]
+    (beside,) = PODS["reprice"]["affinity"]["podAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]
+    assert beside["labelSelector"] == {"matchLabels": {"part": "worker"}}  # the claim is mounted on one node
+    assert PODS["reprice"]["tolerations"] == PODS["worker"]["tolerations"]
+
+
 def test_databases_are_those_that_the_servers_are_pointed_at() -> None:
     made = set(re.findall(r"CREATE DATABASE (\w+);", (INFRA / "databases.sql").read_text()))
     asked = set(re.findall(r"postgres:5432/(\w+)", (INFRA / "compose.yaml").read_text()))

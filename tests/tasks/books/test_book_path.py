@@ -9,6 +9,7 @@ import pytest
 
 import tasks.books.candidates
 import tasks.books.choose
+import tasks.books.price
 from models.pricing.explanation import BEHAVIOUR
 from models.pricing.policy import Exploration, PricingPolicy
 from tasks.books.book_plots import book_plots
@@ -16,12 +17,13 @@ from tasks.books.book_report import CAPTIONS, book_page
 from tasks.books.certify import UncertifiedBookError, certify
 from tasks.books.choose import choose_candidates
 from tasks.books.price import price
-from tasks.books.publish import PublicationError, publish
+from tasks.books.publish import PublicationError, already_live, publish, roll_back
 from tasks.books.review_page import price_changes, review_page
 from tasks.books.score import score_candidates
 from tasks.data.snapshots import take_snapshot
 from tasks.database import transaction
 from tasks.quotes.explain import Explanation, explain_quote
+from tasks.quotes.forget import forget
 from tasks.quotes.quote import Quote, quote
 from tasks.quotes.recommend import NothingToRecommendError, recommend
 from tasks.quotes.reprice import reprice_all
@@ -290,3 +292,32 @@ def test_a_book_counts_from_what_was_live_when_its_pairs_were_chosen(shop: Any) 
     priced = price.fn(promotion, blocks)
     with pytest.raises(PublicationError):
         publish.fn(priced, certify.fn(priced, promotion))
+
+
+def test_a_book_that_expires_soon_is_published_anew_from_the_same_inputs(shop: Any) -> None:
+    _, promotion, _ = shop.published()
+    live = already_live(promotion)
+    assert live is not None and live.book_id == 1
+    for left in ("1 day", "-1 day"):
+        shop.run(f"UPDATE pricing.books SET expires_at = now() + interval '{left}'")
+        assert already_live(promotion) is None
+    assert quote("u001", "p01").reasons == ["book_expired"]
+    shop.published()
+    assert (quote("u001", "p01").book_id, quote("u001", "p01").source) == (2, "personal")
+    shop.run("UPDATE pricing.books SET expires_at = now() + interval '7 days'")
+    roll_back.fn(1)
+    shop.run("UPDATE pricing.books SET expires_at = now()")
+    live = already_live(promotion)
+    assert live is not None and live.book_id == 1  # what a person rolled back does not return by itself
+
+
+def test_who_is_forgotten_while_a_book_is_priced_is_not_published(shop: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    stage = tasks.books.price.stage_book
+    with monkeypatch.context() as meanwhile:
+        meanwhile.setattr(tasks.books.price, "stage_book", lambda *book: (forget("u001"), stage(*book))[1])
+        priced, promotion = shop.priced()
+    with pytest.raises(PublicationError, match="1 of the users of book 1 were forgotten while it was priced"):
+        publish.fn(priced, certify.fn(priced, promotion))
+    assert shop.rows("SELECT FROM pricing.personal_prices WHERE user_id = 'u001'").empty
+    shop.published()
+    assert quote("u002", "p01").book_id == 2

@@ -9,7 +9,9 @@ from models.errors import PricingError
 from tasks.data.collect import collect
 from tasks.data.snapshots import SnapshotNotFoundError, latest_snapshot
 from tasks.data.validate import BatchRefusedError, LoadError, report_page, validate
+from tasks.quotes.forget import forget
 from tasks.sources import SourceParameters
+from tasks.training.extract import cut_offers
 
 pytestmark = pytest.mark.usefixtures("migrated")
 
@@ -231,6 +233,15 @@ def test_collecting_twice_changes_nothing(shop, take_in, query):
     assert take_in(shop).snapshot_id == first.snapshot_id, "read again"
     assert query("SELECT xmin, ctid, * FROM data.offers ORDER BY offer_id") == rows
     assert query("SELECT count(*) FROM data.snapshots") == [(1,)]
+
+
+def test_an_unchanged_source_is_learnt_from_after_somebody_was_forgotten(shop, take_in, settings):
+    first = take_in(shop)
+    forget("u3")
+    second = take_in(shop)
+    assert second.snapshot_id != first.snapshot_id
+    assert latest_snapshot(settings.database_url.get_secret_value(), second.dataset).snapshot_id == second.snapshot_id
+    assert len(cut_offers.fn(second)) == 1
 
 
 def test_the_snapshot_does_not_depend_on_order_format_or_history(shop, take_in, query):

@@ -23,14 +23,16 @@ def test_nothing_is_left_of_a_person_and_the_ledger_verifies(book_shop: Any, set
         "SELECT pricing.record_outcome(quote_id, true) FROM pricing.quote('u001', 'p03');"
         "SELECT pricing.record_event('u001', 'view', 'p03')"
     )
-    (settings.home / "features" / "a snapshot").mkdir(parents=True)
+    cached = [settings.home / name for name in ("features", "candidates", "fits")]
+    for folder in cached:
+        (folder / "of a snapshot").mkdir(parents=True)
     assert any("u001" in row for row in everything(book_shop))
     found = forget("u001")
     assert {"data.users", "data.offers", "pricing.personal_prices", "pricing.quotes", "pricing.events"} <= set(
         found.rows
     )
     assert not any("u001" in row for row in everything(book_shop))
-    assert not (settings.home / "features").exists()
+    assert not any(folder.exists() for folder in cached)
     assert verify_ledger().entries == 2
     with pytest.raises(UnknownUserError, match="'u001' is in no table"):
         forget("u001")

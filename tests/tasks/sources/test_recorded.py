@@ -1,14 +1,14 @@
 """What a storefront records comes back through a collection: once, whole, and on the dataset's own timeline."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 import pandas as pd
 import pytest
 
-from tasks.data.collect import Load, collect_from
+from tasks.data.collect import OVERLAP, Load, collect_from
 from tasks.data.validate import validate
 
 
@@ -19,6 +19,7 @@ class Unchanging:
     rows: dict[str, pd.DataFrame]
     name: str = "shop"
     currency: str = "EUR"
+    asked: dict[str, datetime | None] = field(default_factory=dict)
 
     def fingerprint(self) -> str | None:
         return "the same"
@@ -30,6 +31,7 @@ class Unchanging:
         return f"{table} of the shop"
 
     def batches(self, table: str, since: datetime | None = None) -> Iterator[pd.DataFrame]:
+        self.asked[table] = since
         yield self.rows[table]
 
 
@@ -45,9 +47,9 @@ def collected(book_shop: Any, learnable_shop: dict[str, pd.DataFrame]) -> Any:
     return collect
 
 
-def at_the_end_of_the_log(shop: Any) -> None:
-    """As if all that was recorded had happened an hour after the newest fact."""
-    newest = "(SELECT max(occurred_at) + interval '1 hour' FROM data.behaviour)"
+def at_the_end_of_the_log(shop: Any, after: str = "1 hour") -> None:
+    """As if all that was recorded had happened a little after the newest fact."""
+    newest = f"(SELECT max(occurred_at) + interval '{after}' FROM data.behaviour)"
     shop.run(f"UPDATE pricing.events SET occurred_at = {newest}; UPDATE pricing.quotes SET quoted_at = {newest}")
 
 
@@ -122,3 +124,51 @@ def test_a_recorded_row_that_breaks_a_rule_is_quarantined_once(book_shop: Any, c
     collected()
     assert book_shop.rows("SELECT collected FROM pricing.events")["collected"].tolist() == [True]
     assert collected().unchanged
+
+
+def test_recorded_rows_that_break_a_rule_do_not_refuse_the_load(
+    book_shop: Any, learnable_shop: dict[str, pd.DataFrame]
+) -> None:
+    few = learnable_shop | {"behaviour": learnable_shop["behaviour"].tail(40)}
+    validate.fn(collect_from(Unchanging(few, "few"), book_shop.url))
+    book_shop.published()
+    book_shop.run("SELECT pricing.record_event('u001', 'view', 'no such product') FROM generate_series(1, 6)")
+    at_the_end_of_the_log(book_shop)
+    book_shop.run("UPDATE pricing.events SET dataset = 'few'")
+    snapshot = validate.fn(collect_from(Unchanging(few, "few"), book_shop.url))
+    assert snapshot.quarantined == {"behaviour": 6}
+    assert book_shop.rows("SELECT collected FROM pricing.events")["collected"].all()
+
+
+def test_a_recorded_row_that_fits_no_table_holds_nothing_up(
+    book_shop: Any, collected: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    first = collected()
+    book_shop.published()
+    book_shop.run("SELECT pricing.record_event('u001', 'view', 'p0' || number) FROM generate_series(1, 3) AS number")
+    at_the_end_of_the_log(book_shop)
+    book_shop.run("UPDATE pricing.events SET product_id = repeat('p', 300) WHERE product_id = 'p01'")
+    caplog.set_level("WARNING", "pricing.collect")
+    assert collected().row_counts["behaviour"] == first.row_counts["behaviour"] + 2
+    assert "pricing.events, column product_id, row" in caplog.text and "an id has 1 to 256 characters" in caplog.text
+    assert sorted(book_shop.rows("SELECT collected FROM pricing.events")["collected"]) == [False, True, True]
+    assert collected().unchanged
+    book_shop.run("UPDATE data.loads SET fingerprint = 'another'")
+    assert collected().row_counts == first.row_counts  # nothing but that row is left to collect
+
+
+def test_what_was_recorded_hides_no_late_row_of_the_source(
+    book_shop: Any, collected: Any, learnable_shop: dict[str, pd.DataFrame]
+) -> None:
+    collected()
+    book_shop.published()
+    quote(book_shop, "u001", "p02", True)
+    book_shop.run("SELECT pricing.record_event('u001', 'view', 'p03')")
+    at_the_end_of_the_log(book_shop, "9 days")
+    collected()
+    book_shop.run("UPDATE data.loads SET fingerprint = 'another'")
+    source = Unchanging(learnable_shop)
+    collect_from(source, book_shop.url)
+    times = {"behaviour": "occurred_at", "market": "observed_at", "offers": "offered_at"}
+    for table, time in times.items():
+        assert source.asked[table] == learnable_shop[table][time].max() - OVERLAP
