@@ -2,7 +2,7 @@
 CREATE OR REPLACE FUNCTION pricing.forget_user(forgotten_user_id text)
 RETURNS TABLE (place text, row_count bigint)
 LANGUAGE plpgsql SECURITY DEFINER
-SET search_path = pg_catalog SET TimeZone = 'UTC' SET extra_float_digits = 1 AS $$
+SET search_path = pg_catalog, pg_temp SET TimeZone = 'UTC' SET extra_float_digits = 1 AS $$
 #variable_conflict use_column
 DECLARE
     stored_id text;
@@ -43,7 +43,7 @@ BEGIN
     place := 'pricing.quarantine';
     RETURN NEXT;
     -- Loads that were refused, or that still wait for their validation.
-    FOR emptied IN SELECT format('%I.%I', schemaname, tablename) FROM pg_tables
+    FOR emptied IN SELECT format('%I.%I', schemaname, tablename) FROM pg_catalog.pg_tables
                    WHERE schemaname = 'incoming' AND tablename ~ '^(users|behaviour|offers)_[0-9]+$' LOOP
         EXECUTE format('DELETE FROM %s WHERE user_id = $1', emptied) USING stored_id;
         GET DIAGNOSTICS row_count = ROW_COUNT;

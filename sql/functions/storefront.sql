@@ -1,8 +1,9 @@
--- The three functions a storefront calls. They run as their owner, with a fixed search_path. What they store of a user
--- id is pricing.stored_user_id of it.
+-- The three functions a storefront calls. They run as their owner, with a fixed search_path: where it does not name
+-- pg_temp, the caller's own temporary types and tables would be found first. What they store of a user id is
+-- pricing.stored_user_id of it.
 
 CREATE OR REPLACE FUNCTION pricing.refuse_bad_id(kind text, id text) RETURNS void
-LANGUAGE plpgsql IMMUTABLE AS $$  -- its callers have fixed the search_path
+LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     IF id IS NULL OR id = '' OR length(id) > 512 THEN
         RAISE EXCEPTION '% must be a text of 1 to 512 characters; got %', kind,
@@ -15,7 +16,7 @@ END $$;
 CREATE OR REPLACE FUNCTION pricing.quote(user_id text, product_id text)
 RETURNS TABLE (price numeric, currency text, uniform_price numeric, list_price numeric, source text,
                reasons text[], disclosure text, expires_at timestamptz, book_id bigint, quote_id uuid)
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog SET extra_float_digits = 1 AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET extra_float_digits = 1 AS $$
 #variable_conflict use_column
 DECLARE
     asking text;
@@ -105,7 +106,7 @@ END $$;
 CREATE OR REPLACE FUNCTION pricing.record_event(
     user_id text, kind text, product_id text DEFAULT NULL, category text DEFAULT NULL,
     dwell_seconds double precision DEFAULT NULL, occurred_at timestamptz DEFAULT now()) RETURNS uuid
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     acting text;
     recorded uuid := gen_random_uuid();
@@ -133,7 +134,7 @@ END $$;
 -- What became of a quote. Telling the same outcome again changes nothing; another one is refused.
 CREATE OR REPLACE FUNCTION pricing.record_outcome(
     quote_id uuid, purchased boolean, quantity double precision DEFAULT 1) RETURNS void
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
 BEGIN
     IF purchased IS NULL OR quantity IS NULL OR NOT (quantity > 0 AND quantity < 'Infinity') THEN

@@ -3,6 +3,9 @@ DO $$
 DECLARE prices text;
 BEGIN
     REVOKE ALL ON SCHEMA pricing, data, incoming FROM PUBLIC;
+    -- Who can make temporary objects can set traps for functions with more rights; flows need temporary tables.
+    EXECUTE format('REVOKE TEMPORARY ON DATABASE %1$I FROM PUBLIC;'
+        'GRANT TEMPORARY ON DATABASE %1$I TO pricing_worker', current_database());
     REVOKE ALL ON ALL FUNCTIONS IN SCHEMA pricing FROM PUBLIC;
     GRANT USAGE ON SCHEMA pricing TO pricing_storefront;
     GRANT EXECUTE ON FUNCTION pricing.quote(text, text),
