@@ -121,6 +121,21 @@ def test_a_worker_prices_publishes_goes_back_reprices_drops_and_forgets(
     assert verify_ledger().live_book_id == third.book.book_id
 
 
+def test_what_waits_is_forgotten_with_the_workers_own_rights(book_shop: Any) -> None:
+    book_shop.run(
+        "CREATE TABLE incoming.offers_9 AS SELECT unnest(ARRAY['u001', 'u002', 'u001']) AS user_id;"
+        "ALTER TABLE incoming.offers_9 OWNER TO pricing_worker;"
+        "CREATE TABLE incoming.seen (by name);"
+        "GRANT INSERT ON incoming.seen TO PUBLIC;"
+        "CREATE FUNCTION incoming.trap() RETURNS trigger LANGUAGE plpgsql AS"
+        " 'BEGIN INSERT INTO incoming.seen VALUES (current_user); RETURN OLD; END';"
+        "CREATE TRIGGER trap BEFORE DELETE ON incoming.offers_9 FOR EACH ROW EXECUTE FUNCTION incoming.trap()"
+    )
+    assert forget("u001").rows["incoming.offers_9"] == 2
+    assert book_shop.rows("SELECT user_id FROM incoming.offers_9")["user_id"].tolist() == ["u002"]
+    assert book_shop.rows("SELECT by FROM incoming.seen")["by"].unique() == [make_url(book_shop.url).username]
+
+
 TAMPERINGS = [
     "UPDATE pricing.ledger SET actor = 'somebody'",
     "DELETE FROM pricing.ledger",
