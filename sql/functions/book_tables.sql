@@ -48,7 +48,8 @@ BEGIN
     UPDATE pricing.books SET state = 'dropped' WHERE book_id = dropped_book_id;
 END $$;
 
--- What the ledger has recorded of a book stays as it was recorded; only its prices can go.
+-- What the ledger has recorded of a book stays as it was recorded; only its prices can go. A book that asks for an
+-- approval goes on asking for it.
 CREATE OR REPLACE FUNCTION pricing.keep_recorded_book() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
@@ -56,6 +57,10 @@ BEGIN
         OR NEW.state <> OLD.state AND (OLD.state, NEW.state) <> ('published', 'dropped'))
        AND EXISTS (SELECT FROM pricing.ledger WHERE book_id = OLD.book_id) THEN
         RAISE EXCEPTION 'book % is in the ledger: what was recorded of it cannot be changed', OLD.book_id
+            USING ERRCODE = 'object_not_in_prerequisite_state';
+    END IF;
+    IF OLD.approval <> 'automatic' AND NEW.approval <> OLD.approval THEN
+        RAISE EXCEPTION 'book % awaits approval (%), which cannot be changed: deploy again', OLD.book_id, OLD.approval
             USING ERRCODE = 'object_not_in_prerequisite_state';
     END IF;
     RETURN NEW;

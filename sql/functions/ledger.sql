@@ -33,12 +33,20 @@ BEGIN
     ELSIF chosen.book_id IS NULL THEN
         RAISE EXCEPTION 'book % has no published prices; see pricing.price_books', chosen_book_id
             USING ERRCODE = 'invalid_parameter_value';
-    ELSIF chosen.approver IS NULL THEN
-        RAISE EXCEPTION 'book % is not approved: `pricing approve %`', chosen_book_id, chosen.model_version
-            USING ERRCODE = 'object_not_in_prerequisite_state';
+    ELSIF chosen_action = 'rollback' AND NOT EXISTS (SELECT FROM pricing.ledger WHERE book_id = chosen_book_id) THEN
+        RAISE EXCEPTION 'book % was never live, so there is no going back to it: deploy it', chosen_book_id
+            USING ERRCODE = 'invalid_parameter_value';
     ELSIF chosen_action = 'publish' AND chosen.priced_against IS DISTINCT FROM replaced_book_id THEN
         RAISE EXCEPTION 'book % was priced when % was live, and % is live now: deploy again', chosen_book_id,
             coalesce('book ' || chosen.priced_against, 'none'), coalesce('book ' || replaced_book_id, 'none')
+            USING ERRCODE = 'object_not_in_prerequisite_state';
+    END IF;
+    IF chosen_action = 'publish' THEN  -- whatever its row says: who approved is known from pricing.approvals alone
+        UPDATE pricing.books SET approver = pricing.approver_of(book_id) WHERE book_id = chosen_book_id
+        RETURNING approver INTO chosen.approver;
+    END IF;
+    IF chosen.approver IS NULL THEN
+        RAISE EXCEPTION 'book % is not approved: `pricing approve %`', chosen_book_id, chosen.model_version
             USING ERRCODE = 'object_not_in_prerequisite_state';
     END IF;
 

@@ -156,7 +156,7 @@ def _champion_version() -> int | None:
 
 
 def _record(connection: Connection, priced: PricedBook, certificate: Certificate) -> None:
-    """Write down what the book holds and who let it go live."""
+    """Write down what the book holds."""
     with connection.cursor() as cursor:
         cursor.execute(sql.query("publish_book"), book_facts(priced, certificate) | {"lifetime": BOOK_LIFETIME})
 
