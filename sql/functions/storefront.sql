@@ -79,7 +79,9 @@ BEGIN
         ELSE
             source := 'uniform';
             price := uniform.price;
-            reasons := uniform.reasons || CASE WHEN consent THEN 'no_personal_price' ELSE 'no_consent' END;
+            reasons := uniform.reasons || CASE WHEN consent THEN 'no_personal_price' ELSE 'no_consent' END
+                || coalesce(personal.reasons, '{}');  -- withdrawn since: they say why, and nothing of it was shown
+            personal := NULL;
         END IF;
     END IF;
 

@@ -124,6 +124,18 @@ def test_every_quote_is_logged_with_what_it_could_have_been(connection: Connecti
     assert rows(connection, logged) == [("ann", Decimal("3.5"), Decimal("3"), Decimal("4"), True, 2.5, 1)]
 
 
+def test_of_a_price_that_was_withdrawn_a_quote_logs_the_reason_alone(connection: Connection) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO pricing.repriced_personal (book_id, user_id, product_id, reasons, randomised, propensity,"
+            " sensitivity, live_propensity, decided_at) VALUES (1, 'ann', 'tea', '{sold_out}', true, 2.5, 5, 2.5, now())"
+        )
+    reasons = ["no_personal_price", "sold_out"]
+    assert quote(connection, "ann", "tea") == (Decimal("3.8"), Decimal("3.8"), "uniform", reasons, None)
+    logged = "SELECT reasons, lower, randomised, propensity, priced_from FROM pricing.quotes"
+    assert rows(connection, logged) == [(reasons, Decimal("3"), False, None, {})]
+
+
 def test_an_outcome_is_recorded_once(connection: Connection) -> None:
     ((quote_id,),) = rows(connection, "SELECT quote_id FROM pricing.quote('ann', 'tea')")
     for _ in range(2):
