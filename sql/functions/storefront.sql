@@ -4,9 +4,11 @@
 
 CREATE OR REPLACE FUNCTION pricing.refuse_bad_id(kind text, id text) RETURNS void
 LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE  -- what the next collection takes: see tasks/data/conformity.py and expectations/behaviour.py
+    longest integer := CASE kind WHEN 'kind' THEN 100 WHEN 'category' THEN 200 ELSE 256 END;
 BEGIN
-    IF id IS NULL OR id = '' OR length(id) > 512 THEN
-        RAISE EXCEPTION '% must be a text of 1 to 512 characters; got %', kind,
+    IF id IS NULL OR id = '' OR length(id) > longest THEN
+        RAISE EXCEPTION '% must be a text of 1 to % characters; got %', kind, longest,
             CASE WHEN id IS NULL THEN 'null' ELSE length(id) || ' characters' END
             USING ERRCODE = 'invalid_parameter_value';
     END IF;
@@ -111,6 +113,7 @@ CREATE OR REPLACE FUNCTION pricing.record_event(
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     acting text;
+    live_dataset text;
     recorded uuid := gen_random_uuid();
 BEGIN
     PERFORM pricing.refuse_bad_id('user_id', user_id);
@@ -125,10 +128,13 @@ BEGIN
         RAISE EXCEPTION 'occurred_at must be a time of the past; got %', coalesce(occurred_at::text, 'null')
             USING ERRCODE = 'invalid_parameter_value';
     END IF;
+    SELECT books.dataset INTO live_dataset FROM pricing.live JOIN pricing.books USING (book_id);
+    IF NOT FOUND THEN  -- no dataset would ever collect it
+        RAISE EXCEPTION 'no price book is live yet: publish one with `pricing run`' USING ERRCODE = 'no_data_found';
+    END IF;
     acting := pricing.stored_user_id(user_id);
     INSERT INTO pricing.events (event_id, user_id, occurred_at, kind, product_id, category, dwell_seconds, dataset)
-    VALUES (recorded, acting, occurred_at, kind, product_id, category, dwell_seconds,
-            (SELECT books.dataset FROM pricing.live JOIN pricing.books USING (book_id)));
+    VALUES (recorded, acting, occurred_at, kind, product_id, category, dwell_seconds, live_dataset);
     INSERT INTO pricing.reprice_queue (user_id) VALUES (acting);
     RETURN recorded;
 END $$;

@@ -7,7 +7,6 @@ from models.errors import PricingError
 from tasks.database import database_url, read_rows, transaction
 from tasks.settings import Settings
 
-
 FORGET = """
 SELECT * FROM pricing.forget_user(%(user_id)s) UNION ALL SELECT * FROM pricing.forget_waiting(%(user_id)s)
 """

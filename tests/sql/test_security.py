@@ -149,12 +149,12 @@ def test_nothing_else_is_allowed(storefront: Connection, statement: str) -> None
         rows(storefront, statement)
 
 
-@pytest.mark.parametrize("size", [513, 1_000_000])
+@pytest.mark.parametrize("size", [257, 1_000_000])
 def test_huge_texts_are_refused_whichever_argument_holds_them(storefront: Connection, size: int) -> None:
     huge = "x" * size
     for call in ("quote(%s, 'tea')", "quote('ann', %s)", "record_event(%s, 'view')", "record_event('ann', %s)",
                  "record_event('ann', 'view', %s)", "record_event('ann', 'view', 'tea', %s)"):  # fmt: skip
-        with pytest.raises(psycopg2.errors.InvalidParameterValue, match="1 to 512 characters"):
+        with pytest.raises(psycopg2.errors.InvalidParameterValue, match=r"1 to \d+ characters"):
             rows(storefront, f"SELECT pricing.{call}", huge)
 
 
