@@ -36,6 +36,10 @@ BEGIN
     ELSIF chosen_action = 'rollback' AND NOT EXISTS (SELECT FROM pricing.ledger WHERE book_id = chosen_book_id) THEN
         RAISE EXCEPTION 'book % was never live, so there is no going back to it: deploy it', chosen_book_id
             USING ERRCODE = 'invalid_parameter_value';
+    ELSIF chosen_action = 'rollback' AND chosen.expires_at <= now() THEN
+        RAISE EXCEPTION 'book % expired on %, so everybody would get list prices: publish a new one with `pricing run`',
+            chosen_book_id, to_char(chosen.expires_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI "UTC"')
+            USING ERRCODE = 'invalid_parameter_value';
     ELSIF chosen_action = 'publish' AND chosen.priced_against IS DISTINCT FROM replaced_book_id THEN
         RAISE EXCEPTION 'book % was priced when % was live, and % is live now: deploy again', chosen_book_id,
             coalesce('book ' || chosen.priced_against, 'none'), coalesce('book ' || replaced_book_id, 'none')

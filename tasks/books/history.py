@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Any
 
+from psycopg2.extensions import connection as Connection
+
 import sql
 from models.errors import PricingError
 from tasks.database import database_url, read_rows, transaction
@@ -25,6 +27,16 @@ def list_books() -> list[dict[str, Any]]:
     """Every book, newest first, as pricing.price_books shows it."""
     with transaction(database_url(Settings())) as connection:
         return read_rows(connection, "SELECT * FROM pricing.price_books ORDER BY book_id DESC")
+
+
+def book_before_live(connection: Connection) -> int | None:
+    """The book that was live before the live one, without those that were rolled back from; None where none was."""
+    standing: list[int] = []
+    for entry in read_rows(connection, "SELECT book_id FROM pricing.ledger ORDER BY entry_id"):
+        if (book_id := int(entry["book_id"])) in standing:
+            del standing[standing.index(book_id) :]  # gone back to: what came after it was rolled back from
+        standing.append(book_id)
+    return standing[-2] if len(standing) > 1 else None
 
 
 def verify_ledger() -> LedgerProof:

@@ -16,6 +16,7 @@ import sql
 from models.errors import PricingError
 from tasks.books.book import StagedBook, discard_book
 from tasks.books.certify import Certificate
+from tasks.books.history import book_before_live
 from tasks.books.price import PricedBook
 from tasks.database import database_url, read_rows, transaction
 from tasks.registry.promote import Promotion
@@ -68,10 +69,10 @@ def publish(priced: PricedBook, certificate: Certificate) -> LiveBook:
 
 @task
 def roll_back(book_id: int | None) -> LiveBook:
-    """Return to an earlier book, by default the one before the live one, and to its champion.
+    """Return to an earlier book, by default the one before the live one that was not rolled back from, and its champion.
 
     Raises:
-        RollbackError: no such book has prices to return to.
+        RollbackError: no such book has prices to return to that are still quoted.
     """
     url = database_url(Settings())
     with transaction(url) as connection:
@@ -175,10 +176,10 @@ def _live_book(connection: Connection) -> LiveBook | None:
 
 
 def _previous_book(connection: Connection) -> int:
-    found = read_rows(connection, "SELECT previous_book_id FROM pricing.live WHERE previous_book_id IS NOT NULL")
-    if not found:
+    book_id = book_before_live(connection)
+    if book_id is None:
         raise RollbackError("there is no book before the live one; `pricing books` lists what there is")
-    return int(found[0]["previous_book_id"])
+    return book_id
 
 
 def _drop_old_books(url: str) -> None:
