@@ -69,10 +69,10 @@ def publish(priced: PricedBook, certificate: Certificate) -> LiveBook:
 
 @task
 def roll_back(book_id: int | None) -> LiveBook:
-    """Return to an earlier book, by default the one before the live one that was not rolled back from, and its champion.
+    """Return to an earlier book, by default the one before the live one, and to its champion.
 
     Raises:
-        RollbackError: no such book has prices to return to that are still quoted.
+        RollbackError: there is no such book, or its prices are gone or have expired.
     """
     url = database_url(Settings())
     with transaction(url) as connection:

@@ -15,6 +15,7 @@ from tasks.books.book_plots import book_plots
 from tasks.books.book_report import CAPTIONS, book_page
 from tasks.books.certify import UncertifiedBookError, certify
 from tasks.books.choose import choose_candidates
+from tasks.books.history import LedgerError, verify_ledger
 from tasks.books.price import price
 from tasks.books.publish import PublicationError, RollbackError, already_live, publish, roll_back
 from tasks.books.review_page import price_changes, review_page
@@ -180,6 +181,15 @@ def test_one_rollback_after_another_goes_further_back(shop: Any) -> None:
     assert [roll_back.fn(3).book_id, roll_back.fn(None).book_id] == [3, 1]  # 2 was rolled back from
     publish_books(shop, 1)
     assert roll_back.fn(None).book_id == 1
+
+
+def test_the_book_that_a_rollback_returns_to_is_proved_as_well(shop: Any) -> None:
+    publish_books(shop, 3)
+    roll_back.fn(None)
+    assert (verify_ledger().live_book_id, verify_ledger().book_id_before) == (2, 1)
+    shop.run("UPDATE pricing.personal_prices SET price = lower WHERE book_id = 1")
+    with pytest.raises(LedgerError, match="the prices of book 1 are not those that were published"):
+        verify_ledger()
 
 
 def test_an_expired_book_is_not_returned_to_but_made_anew(shop: Any) -> None:
