@@ -212,7 +212,7 @@ def monitor(hours: Annotated[float, typer.Option(min=0.01, help="Length of a win
 
 @app.command(epilog="Example: pricing verify")
 def verify() -> None:
-    """Check the ledger's chain and that the live prices are those it recorded."""
+    """Check the ledger's chain, and that the prices of the live book and the one before it are those it recorded."""
     with _database():
         from tasks.books.history import verify_ledger
 
@@ -220,9 +220,10 @@ def verify() -> None:
     if proof.live_book_id is None:
         answers.console.print("The ledger is empty, as it should be: no book is live yet.")
         return
-    answers.console.print(
-        f"The ledger verifies ({proof.entries} entries), and so do the prices of live book {proof.live_book_id}."
-    )
+    books = f"live book {proof.live_book_id}"
+    if proof.book_id_before is not None:
+        books += f" and of book {proof.book_id_before} before it"
+    answers.console.print(f"The ledger verifies ({proof.entries} entries), and so do the prices of {books}.")
 
 
 @app.command(epilog="Example: pricing forget 01104905")

@@ -2,7 +2,7 @@
 -- insert into them until they are attached, and from then on only read them.
 
 CREATE OR REPLACE FUNCTION pricing.stage_prices(staged_book_id bigint) RETURNS void
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE parent text;
 BEGIN
     IF NOT EXISTS (SELECT FROM pricing.books WHERE book_id = staged_book_id AND state = 'staged') THEN
@@ -16,7 +16,7 @@ END $$;
 
 -- Give the written tables their keys, and make them partitions that no reader is pointed to yet.
 CREATE OR REPLACE FUNCTION pricing.attach_prices(staged_book_id bigint) RETURNS void
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     parent text;
     key text;
@@ -32,7 +32,7 @@ END $$;
 
 -- Drop the prices of a book that is not live; its row in pricing.books stays as history.
 CREATE OR REPLACE FUNCTION pricing.drop_prices(dropped_book_id bigint) RETURNS void
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE parent text;
 BEGIN
     PERFORM FROM pricing.books WHERE book_id = dropped_book_id FOR UPDATE;  -- so that it does not go live meanwhile
@@ -48,14 +48,19 @@ BEGIN
     UPDATE pricing.books SET state = 'dropped' WHERE book_id = dropped_book_id;
 END $$;
 
--- What the ledger has recorded of a book stays as it was recorded; only its prices can go.
+-- What the ledger has recorded of a book stays as it was recorded; only its prices can go. A book that asks for an
+-- approval goes on asking for it.
 CREATE OR REPLACE FUNCTION pricing.keep_recorded_book() RETURNS trigger
-LANGUAGE plpgsql SET search_path = pg_catalog AS $$
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     IF (pricing.ledger_details(NEW) <> pricing.ledger_details(OLD)
         OR NEW.state <> OLD.state AND (OLD.state, NEW.state) <> ('published', 'dropped'))
        AND EXISTS (SELECT FROM pricing.ledger WHERE book_id = OLD.book_id) THEN
         RAISE EXCEPTION 'book % is in the ledger: what was recorded of it cannot be changed', OLD.book_id
+            USING ERRCODE = 'object_not_in_prerequisite_state';
+    END IF;
+    IF OLD.approval <> 'automatic' AND NEW.approval <> OLD.approval THEN
+        RAISE EXCEPTION 'book % awaits approval (%), which cannot be changed: deploy again', OLD.book_id, OLD.approval
             USING ERRCODE = 'object_not_in_prerequisite_state';
     END IF;
     RETURN NEW;

@@ -1,6 +1,6 @@
 -- The hash that chains a ledger entry to the one before it.
 CREATE OR REPLACE FUNCTION pricing.ledger_hash(entry pricing.ledger) RETURNS text
-LANGUAGE sql STABLE SET TimeZone = 'UTC' SET DateStyle = 'ISO' SET search_path = pg_catalog AS $$
+LANGUAGE sql STABLE SET TimeZone = 'UTC' SET DateStyle = 'ISO' SET search_path = pg_catalog, pg_temp AS $$
     SELECT encode(sha256(convert_to(
         jsonb_build_array(entry.previous_hash, entry.entry_id, entry.recorded_at::text, entry.actor,
                           entry.action, entry.book_id, entry.details)::text, 'UTF8')), 'hex')
@@ -8,7 +8,7 @@ $$;
 
 -- What the ledger says of a book: enough to show later that neither its prices nor what made them was changed.
 CREATE OR REPLACE FUNCTION pricing.ledger_details(book pricing.books) RETURNS jsonb
-LANGUAGE sql IMMUTABLE SET search_path = pg_catalog AS $$
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
     SELECT jsonb_build_object(
         'content_hash', book.content_hash, 'policy', book.policy, 'terms', book.terms, 'currency', book.currency,
         'model_name', book.model_name, 'model_version', book.model_version, 'run_id', book.run_id,
@@ -18,7 +18,7 @@ $$;
 -- Make a book the live one and record it: the whole of going live and of going back. The caller's
 -- transaction decides whether both happened or neither.
 CREATE OR REPLACE FUNCTION pricing.make_live(chosen_book_id bigint, chosen_action text) RETURNS void
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     replaced_book_id bigint;
     chosen pricing.books;
@@ -33,12 +33,24 @@ BEGIN
     ELSIF chosen.book_id IS NULL THEN
         RAISE EXCEPTION 'book % has no published prices; see pricing.price_books', chosen_book_id
             USING ERRCODE = 'invalid_parameter_value';
-    ELSIF chosen.approver IS NULL THEN
-        RAISE EXCEPTION 'book % is not approved: `pricing approve %`', chosen_book_id, chosen.model_version
-            USING ERRCODE = 'object_not_in_prerequisite_state';
+    ELSIF chosen_action = 'rollback' AND NOT EXISTS (SELECT FROM pricing.ledger WHERE book_id = chosen_book_id) THEN
+        RAISE EXCEPTION 'book % was never live, so there is no going back to it: deploy it', chosen_book_id
+            USING ERRCODE = 'invalid_parameter_value';
+    ELSIF chosen_action = 'rollback' AND chosen.expires_at <= now() THEN
+        RAISE EXCEPTION 'book % expired on %, so everybody would get list prices: publish a new one with `pricing run`',
+            chosen_book_id, to_char(chosen.expires_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI "UTC"')
+            USING ERRCODE = 'invalid_parameter_value';
     ELSIF chosen_action = 'publish' AND chosen.priced_against IS DISTINCT FROM replaced_book_id THEN
         RAISE EXCEPTION 'book % was priced when % was live, and % is live now: deploy again', chosen_book_id,
             coalesce('book ' || chosen.priced_against, 'none'), coalesce('book ' || replaced_book_id, 'none')
+            USING ERRCODE = 'object_not_in_prerequisite_state';
+    END IF;
+    IF chosen_action = 'publish' THEN  -- whatever its row says: who approved is known from pricing.approvals alone
+        UPDATE pricing.books SET approver = pricing.approver_of(book_id) WHERE book_id = chosen_book_id
+        RETURNING approver INTO chosen.approver;
+    END IF;
+    IF chosen.approver IS NULL THEN
+        RAISE EXCEPTION 'book % is not approved: `pricing approve %`', chosen_book_id, chosen.model_version
             USING ERRCODE = 'object_not_in_prerequisite_state';
     END IF;
 
@@ -61,7 +73,7 @@ END $$;
 -- A hash of every price of a book, attached or still staged. Rows are hashed user by user and the users' hashes
 -- together, so that no step holds the whole book.
 CREATE OR REPLACE FUNCTION pricing.book_content_hash(hashed_book_id bigint) RETURNS text
-LANGUAGE plpgsql STABLE SET search_path = pg_catalog SET TimeZone = 'UTC' SET extra_float_digits = 1 AS $$
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET TimeZone = 'UTC' SET extra_float_digits = 1 AS $$
 DECLARE content_hash text;
 BEGIN
     -- Rows from before prices told what they were computed from are hashed as they were then.

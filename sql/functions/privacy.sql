@@ -1,8 +1,9 @@
--- Remove a person: what they did, were offered, quoted and priced, in every dataset and every book that is kept.
+-- Remove a person: what they did, were offered, quoted and priced, in every dataset and every book that is kept; what
+-- waits for validation apart, which is pricing.forget_waiting's.
 CREATE OR REPLACE FUNCTION pricing.forget_user(forgotten_user_id text)
 RETURNS TABLE (place text, row_count bigint)
 LANGUAGE plpgsql SECURITY DEFINER
-SET search_path = pg_catalog SET TimeZone = 'UTC' SET extra_float_digits = 1 AS $$
+SET search_path = pg_catalog, pg_temp SET TimeZone = 'UTC' SET extra_float_digits = 1 AS $$
 #variable_conflict use_column
 DECLARE
     stored_id text;
@@ -42,8 +43,18 @@ BEGIN
     GET DIAGNOSTICS row_count = ROW_COUNT;
     place := 'pricing.quarantine';
     RETURN NEXT;
-    -- Loads that were refused, or that still wait for their validation.
-    FOR emptied IN SELECT format('%I.%I', schemaname, tablename) FROM pg_tables
+END $$;
+
+-- Remove a person from loads that were refused, or that still wait for their validation. With the caller's rights: these
+-- tables belong to the worker, whose triggers must not run with the owner's.
+CREATE OR REPLACE FUNCTION pricing.forget_waiting(forgotten_user_id text)
+RETURNS TABLE (place text, row_count bigint)
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    stored_id text := pricing.stored_user_id(forgotten_user_id);
+    emptied text;
+BEGIN
+    FOR emptied IN SELECT format('%I.%I', schemaname, tablename) FROM pg_catalog.pg_tables
                    WHERE schemaname = 'incoming' AND tablename ~ '^(users|behaviour|offers)_[0-9]+$' LOOP
         EXECUTE format('DELETE FROM %s WHERE user_id = $1', emptied) USING stored_id;
         GET DIAGNOSTICS row_count = ROW_COUNT;

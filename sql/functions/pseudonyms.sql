@@ -1,7 +1,7 @@
 -- The name under which a user is stored: HMAC-SHA-256 (RFC 2104) of the id in hexadecimal, or the id itself where no key
 -- was made. Who can read the tables but not the key cannot tell whose rows they are, nor try ids out.
 CREATE OR REPLACE FUNCTION pricing.stored_user_id(user_id text) RETURNS text
-LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog AS $$
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE hashed bytea;
 BEGIN
     SELECT sha256(outer_key || sha256(inner_key || convert_to(stored_user_id.user_id, 'UTF8'))) INTO hashed
@@ -11,7 +11,7 @@ END $$;
 
 -- From now on user ids are stored as pseudonyms. The key is made here and never leaves the database.
 CREATE OR REPLACE FUNCTION pricing.begin_pseudonyms() RETURNS void
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     padded bytea := sha256(uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid()))
         || decode(repeat('00', 32), 'hex');  -- 366 random bits in 32 bytes, filled up to a block

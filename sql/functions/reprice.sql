@@ -1,7 +1,7 @@
 -- What puts work into pricing.reprice_queue, beside pricing.record_event, and wakes who waits for it.
 
 CREATE OR REPLACE FUNCTION pricing.wake_repricing() RETURNS trigger
-LANGUAGE plpgsql SET search_path = pg_catalog AS $$
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     NOTIFY reprice;
     RETURN NULL;
@@ -9,7 +9,7 @@ END $$;
 
 -- Products of the live book whose market, cost, list price or stock has changed.
 CREATE OR REPLACE FUNCTION pricing.queue_changed_products() RETURNS trigger
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     INSERT INTO pricing.reprice_queue (product_id)
     SELECT DISTINCT changed.product_id
@@ -24,7 +24,7 @@ END $$;
 -- Another book is live: it has not seen what was recorded and has not been collected yet, nor, perhaps, what the market
 -- did while it was made. Whoever reprices meanwhile is waited for, so that nobody prices for a book that has just gone.
 CREATE OR REPLACE FUNCTION pricing.queue_unseen_changes() RETURNS trigger
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     PERFORM pg_advisory_xact_lock(7265003);
     INSERT INTO pricing.reprice_queue (user_id)

@@ -2,7 +2,7 @@
 -- SET ROLE nor these functions' own rights change it.
 
 CREATE OR REPLACE FUNCTION pricing.record_training(trained_run_id text, trained_version integer) RETURNS void
-LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog AS $$
+LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
     INSERT INTO pricing.trainings (run_id, model_version, trained_by, trained_at)
     VALUES (trained_run_id, trained_version, session_user, clock_timestamp())
     ON CONFLICT DO NOTHING
@@ -10,7 +10,7 @@ $$;
 
 -- Approve the book of a version that awaits it; returns the book.
 CREATE OR REPLACE FUNCTION pricing.approve(chosen_version integer) RETURNS bigint
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     book pricing.books;
     trainer text;
@@ -40,7 +40,7 @@ END $$;
 
 -- Who let a book's present content go live: `automatic`, the approver, or nobody yet (null).
 CREATE OR REPLACE FUNCTION pricing.approver_of(asked_book_id bigint) RETURNS text
-LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog AS $$
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
     SELECT CASE books.approval WHEN 'automatic' THEN 'automatic' ELSE (
         SELECT approved_by
         FROM pricing.approvals

@@ -1,11 +1,14 @@
--- The three functions a storefront calls. They run as their owner, with a fixed search_path. What they store of a user
--- id is pricing.stored_user_id of it.
+-- The three functions a storefront calls. They run as their owner, with a fixed search_path: where it does not name
+-- pg_temp, the caller's own temporary types and tables would be found first. What they store of a user id is
+-- pricing.stored_user_id of it.
 
 CREATE OR REPLACE FUNCTION pricing.refuse_bad_id(kind text, id text) RETURNS void
-LANGUAGE plpgsql IMMUTABLE AS $$  -- its callers have fixed the search_path
+LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE  -- what the next collection takes: see tasks/data/conformity.py and expectations/behaviour.py
+    longest integer := CASE kind WHEN 'kind' THEN 100 WHEN 'category' THEN 200 ELSE 256 END;
 BEGIN
-    IF id IS NULL OR id = '' OR length(id) > 512 THEN
-        RAISE EXCEPTION '% must be a text of 1 to 512 characters; got %', kind,
+    IF id IS NULL OR id = '' OR length(id) > longest THEN
+        RAISE EXCEPTION '% must be a text of 1 to % characters; got %', kind, longest,
             CASE WHEN id IS NULL THEN 'null' ELSE length(id) || ' characters' END
             USING ERRCODE = 'invalid_parameter_value';
     END IF;
@@ -15,7 +18,7 @@ END $$;
 CREATE OR REPLACE FUNCTION pricing.quote(user_id text, product_id text)
 RETURNS TABLE (price numeric, currency text, uniform_price numeric, list_price numeric, source text,
                reasons text[], disclosure text, expires_at timestamptz, book_id bigint, quote_id uuid)
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog SET extra_float_digits = 1 AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET extra_float_digits = 1 AS $$
 #variable_conflict use_column
 DECLARE
     asking text;
@@ -78,7 +81,9 @@ BEGIN
         ELSE
             source := 'uniform';
             price := uniform.price;
-            reasons := uniform.reasons || CASE WHEN consent THEN 'no_personal_price' ELSE 'no_consent' END;
+            reasons := uniform.reasons || CASE WHEN consent THEN 'no_personal_price' ELSE 'no_consent' END
+                || coalesce(personal.reasons, '{}');  -- withdrawn since: they say why, and nothing of it was shown
+            personal := NULL;
         END IF;
     END IF;
 
@@ -105,9 +110,10 @@ END $$;
 CREATE OR REPLACE FUNCTION pricing.record_event(
     user_id text, kind text, product_id text DEFAULT NULL, category text DEFAULT NULL,
     dwell_seconds double precision DEFAULT NULL, occurred_at timestamptz DEFAULT now()) RETURNS uuid
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     acting text;
+    live_dataset text;
     recorded uuid := gen_random_uuid();
 BEGIN
     PERFORM pricing.refuse_bad_id('user_id', user_id);
@@ -122,10 +128,13 @@ BEGIN
         RAISE EXCEPTION 'occurred_at must be a time of the past; got %', coalesce(occurred_at::text, 'null')
             USING ERRCODE = 'invalid_parameter_value';
     END IF;
+    SELECT books.dataset INTO live_dataset FROM pricing.live JOIN pricing.books USING (book_id);
+    IF NOT FOUND THEN  -- no dataset would ever collect it
+        RAISE EXCEPTION 'no price book is live yet: publish one with `pricing run`' USING ERRCODE = 'no_data_found';
+    END IF;
     acting := pricing.stored_user_id(user_id);
     INSERT INTO pricing.events (event_id, user_id, occurred_at, kind, product_id, category, dwell_seconds, dataset)
-    VALUES (recorded, acting, occurred_at, kind, product_id, category, dwell_seconds,
-            (SELECT books.dataset FROM pricing.live JOIN pricing.books USING (book_id)));
+    VALUES (recorded, acting, occurred_at, kind, product_id, category, dwell_seconds, live_dataset);
     INSERT INTO pricing.reprice_queue (user_id) VALUES (acting);
     RETURN recorded;
 END $$;
@@ -133,7 +142,7 @@ END $$;
 -- What became of a quote. Telling the same outcome again changes nothing; another one is refused.
 CREATE OR REPLACE FUNCTION pricing.record_outcome(
     quote_id uuid, purchased boolean, quantity double precision DEFAULT 1) RETURNS void
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
 BEGIN
     IF purchased IS NULL OR quantity IS NULL OR NOT (quantity > 0 AND quantity < 'Infinity') THEN

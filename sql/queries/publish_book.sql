@@ -2,5 +2,4 @@ UPDATE pricing.books
 SET state = 'published', published_at = now(), expires_at = now() + %(lifetime)s,
     personal_rows = %(personal_rows)s, uniform_rows = %(uniform_rows)s, certificate = %(certificate)s,
     content_hash = pricing.book_content_hash(%(book_id)s)
-WHERE book_id = %(book_id)s;
-UPDATE pricing.books SET approver = pricing.approver_of(book_id) WHERE book_id = %(book_id)s
+WHERE book_id = %(book_id)s

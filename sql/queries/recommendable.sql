@@ -1,7 +1,9 @@
 -- What a user can be shown with a live price: the products of their personal prices, or, for who has none, all
--- products at their uniform prices; with what says how likely and how profitable a purchase is.
+-- products at their uniform prices; of a book that has expired, all products at their list prices, as they are quoted.
+-- With what says how likely and how profitable a purchase is.
 WITH book AS (
-    SELECT books.book_id, books.dataset, books.currency, (books.policy ->> 'satisfaction_weight')::double precision AS weight
+    SELECT books.book_id, books.dataset, books.currency, (books.policy ->> 'satisfaction_weight')::double precision AS weight,
+           coalesce(books.expires_at <= now(), false) AS has_expired
     FROM pricing.live JOIN pricing.books USING (book_id)
 ),
 personal AS (
@@ -9,14 +11,17 @@ personal AS (
     FROM pricing.current_personal AS prices
     JOIN book USING (book_id)
     JOIN data.users ON users.dataset = book.dataset AND users.user_id = prices.user_id
-    WHERE prices.user_id = pricing.stored_user_id(%(user_id)s) AND prices.price IS NOT NULL AND coalesce(users.personalisation_consent, true)
+    WHERE prices.user_id = pricing.stored_user_id(%(user_id)s) AND prices.price IS NOT NULL
+      AND coalesce(users.personalisation_consent, true) AND NOT book.has_expired
 )
 SELECT uniform.product_id, products.title, book.currency, book.weight AS satisfaction_weight,
-       coalesce(personal.price, uniform.price)::double precision AS price,
-       uniform.list_price::double precision AS list_price, uniform.unit_cost,
+       CASE WHEN book.has_expired THEN products.list_price
+            ELSE coalesce(personal.price, uniform.price)::double precision END AS price,
+       CASE WHEN book.has_expired THEN products.list_price
+            ELSE uniform.list_price::double precision END AS list_price, uniform.unit_cost,
        coalesce(personal.sensitivity, uniform.sensitivity) AS sensitivity,
        coalesce(personal.valuation, uniform.valuation) AS valuation,
-       CASE WHEN personal.product_id IS NULL THEN 'uniform' ELSE 'personal' END AS source
+       CASE WHEN book.has_expired THEN 'list' WHEN personal.product_id IS NULL THEN 'uniform' ELSE 'personal' END AS source
 FROM book
 JOIN pricing.current_uniform AS uniform USING (book_id)
 JOIN data.products ON products.dataset = book.dataset AND products.product_id = uniform.product_id

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Any
 
+from psycopg2.extensions import connection as Connection
+
 import sql
 from models.errors import PricingError
 from tasks.database import database_url, read_rows, transaction
@@ -15,10 +17,11 @@ class LedgerError(PricingError):
 
 @dataclass(frozen=True)
 class LedgerProof:
-    """What was verified."""
+    """What was verified: the ledger, and the prices of the live book and of the one that a rollback returns to."""
 
     entries: int
     live_book_id: int | None
+    book_id_before: int | None
 
 
 def list_books() -> list[dict[str, Any]]:
@@ -27,18 +30,30 @@ def list_books() -> list[dict[str, Any]]:
         return read_rows(connection, "SELECT * FROM pricing.price_books ORDER BY book_id DESC")
 
 
+def book_before_live(connection: Connection) -> int | None:
+    """The book that was live before the live one, without those that were rolled back from; None where none was."""
+    standing: list[int] = []
+    for entry in read_rows(connection, "SELECT book_id FROM pricing.ledger ORDER BY entry_id"):
+        if (book_id := int(entry["book_id"])) in standing:
+            del standing[standing.index(book_id) :]  # gone back to: what came after it was rolled back from
+        standing.append(book_id)
+    return standing[-2] if len(standing) > 1 else None
+
+
 def verify_ledger() -> LedgerProof:
-    """Recompute the ledger's chain and the live book's hash.
+    """Recompute the ledger's chain, and the hashes of the live book and of the one that a rollback returns to.
 
     Raises:
-        LedgerError: an entry was changed, removed or reordered, or a live price differs from what was published.
+        LedgerError: an entry was changed, removed or reordered, or a price differs from what was published.
     """
     with transaction(database_url(Settings())) as connection:
         for entry in read_rows(connection, sql.query("broken_ledger_entries")):
             raise LedgerError(f"ledger entry {entry['entry_id']} does not verify: {entry['problem']}")
-        live = read_rows(connection, sql.query("live_content"))
+        books = read_rows(connection, sql.query("book_contents"), {"before": book_before_live(connection)})
         entries = read_rows(connection, "SELECT count(*) AS entries FROM pricing.ledger")[0]["entries"]
-    for book in live:
+    for book in books:
         if book["recorded_hash"] != book["content_hash"]:
-            raise LedgerError(f"the prices of live book {book['book_id']} are not those that were published")
-    return LedgerProof(entries, live[0]["book_id"] if live else None)
+            which = "live book" if book["is_live"] else "book"
+            raise LedgerError(f"the prices of {which} {book['book_id']} are not those that were published")
+    live, before, *_ = [*(book["book_id"] for book in books), None, None]
+    return LedgerProof(entries, live, before)

@@ -16,6 +16,7 @@ import sql
 from models.errors import PricingError
 from tasks.books.book import StagedBook, discard_book
 from tasks.books.certify import Certificate
+from tasks.books.history import book_before_live
 from tasks.books.price import PricedBook
 from tasks.database import database_url, read_rows, transaction
 from tasks.registry.promote import Promotion
@@ -74,7 +75,7 @@ def roll_back(book_id: int | None) -> LiveBook:
     """Return to an earlier book, by default the one before the live one, and to its champion.
 
     Raises:
-        RollbackError: no such book has prices to return to.
+        RollbackError: there is no such book, or its prices are gone or have expired.
     """
     url = database_url(Settings())
     with transaction(url) as connection:
@@ -176,7 +177,7 @@ def _refuse_forgotten(url: str, book: StagedBook) -> None:
 
 
 def _record(connection: Connection, priced: PricedBook, certificate: Certificate) -> None:
-    """Write down what the book holds and who let it go live."""
+    """Write down what the book holds."""
     with connection.cursor() as cursor:
         cursor.execute(sql.query("publish_book"), book_facts(priced, certificate) | {"lifetime": BOOK_LIFETIME})
 
@@ -195,10 +196,10 @@ def _live_book(connection: Connection) -> LiveBook | None:
 
 
 def _previous_book(connection: Connection) -> int:
-    found = read_rows(connection, "SELECT previous_book_id FROM pricing.live WHERE previous_book_id IS NOT NULL")
-    if not found:
+    book_id = book_before_live(connection)
+    if book_id is None:
         raise RollbackError("there is no book before the live one; `pricing books` lists what there is")
-    return int(found[0]["previous_book_id"])
+    return book_id
 
 
 def _drop_old_books(url: str) -> None:

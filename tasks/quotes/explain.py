@@ -131,6 +131,9 @@ class _Repriced:
             yield f"No personal price: {self._missing()}."
 
     def _missing(self) -> str:
+        reasons = self.answer.reasons
+        if withdrawn := reasons[reasons.index("no_personal_price") + 1 :]:
+            return f"it was withdrawn since ({', '.join(withdrawn).replace('_', ' ')})"
         frame = self.decision.frame
         idle = frame["activity_days_since_event"].to_numpy("float64", na_value=np.nan)[0]
         if not idle <= ACTIVE_DAYS:

@@ -7,6 +7,10 @@ from models.errors import PricingError
 from tasks.database import database_url, read_rows, transaction
 from tasks.settings import Settings
 
+FORGET = """
+SELECT * FROM pricing.forget_user(%(user_id)s) UNION ALL SELECT * FROM pricing.forget_waiting(%(user_id)s)
+"""
+
 
 class UnknownUserError(PricingError):
     """There is nothing to forget."""
@@ -30,7 +34,7 @@ def forget(user_id: str) -> Forgotten:
     """
     settings = Settings()
     with transaction(database_url(settings)) as connection:
-        found = read_rows(connection, "SELECT * FROM pricing.forget_user(%(user_id)s)", {"user_id": user_id})
+        found = read_rows(connection, FORGET, {"user_id": user_id})
     rows = {row["place"]: row["row_count"] for row in found if row["row_count"]}
     if not rows:
         raise UnknownUserError(f"user {user_id!r} is in no table: nothing was removed")

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC
 from decimal import Decimal
+from itertools import dropwhile
 from typing import Any
 from uuid import UUID
 
@@ -125,7 +126,7 @@ def _as_logged(price: pd.Series, quote: dict[str, Any]) -> dict[str, Any]:
     reasons = list(price["reasons"])
     if quote["source"] == "uniform":
         computed["uniform_price"] = computed["price"]
-        reasons += [reason for reason in quote["reasons"] if reason in ("no_personal_price", "no_consent")]
+        reasons += dropwhile(lambda reason: reason not in ("no_personal_price", "no_consent"), quote["reasons"])
     drawn = price["propensity"]
     propensity = None if np.isnan(drawn) else float(drawn)
     return computed | {"randomised": bool(price["randomised"]), "propensity": propensity, "reasons": reasons}

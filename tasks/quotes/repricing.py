@@ -155,7 +155,9 @@ def _withdraw_sold_out(connection: Connection, live: ContinuedBook, decisions: D
     moment = decisions.frame["decided_at"].max().to_pydatetime()
     stock = remaining_stock(connection, live.snapshot.dataset, moment)
     empty = {pool for pool, units in stock.items() if units <= 0}
-    prices.loc[pools.isin(empty).to_numpy(), "refused"] = "sold_out"
+    withdrawn = pools.isin(empty).to_numpy()
+    prices.loc[withdrawn, "refused"] = "sold_out"
+    prices.loc[withdrawn, ["randomised", "propensity"]] = [False, np.nan]  # a draw that nobody is shown
 
 
 def _decide(connection: Connection, live: ContinuedBook, query: str, **parameters: object) -> Decisions:

@@ -116,7 +116,7 @@ def test_nothing_else_can_be_approved(url: str, reviewers: tuple[str, str], pati
 
 def test_an_unapproved_book_cannot_go_live(url: str, reviewers: tuple[str, str]) -> None:
     book = awaiting(url, "review")
-    publish = "UPDATE pricing.books SET state = 'published', approver = pricing.approver_of(book_id)"
+    publish = "UPDATE pricing.books SET state = 'published', approver = 'boss'"  # which counts for nothing
     run(url, publish)
     with pytest.raises(psycopg2.errors.ObjectNotInPrerequisiteState, match="not approved: `pricing approve 7`"):
         run(url, "SELECT pricing.make_live(%s, 'publish')", book)
@@ -125,6 +125,13 @@ def test_an_unapproved_book_cannot_go_live(url: str, reviewers: tuple[str, str])
     run(url, publish)
     run(url, "SELECT pricing.make_live(%s, 'publish')", book)
     assert run(url, "SELECT details ->> 'approver' FROM pricing.ledger") == [(user(reviewers[0]),)]
+
+
+def test_a_book_that_was_never_live_is_not_returned_to(url: str) -> None:
+    book = awaiting(url, "two_person")
+    run(url, "UPDATE pricing.books SET state = 'published', approver = 'boss'")
+    with pytest.raises(psycopg2.errors.InvalidParameterValue, match=f"book {book} was never live"):
+        run(url, "SELECT pricing.make_live(%s, 'rollback')", book)
 
 
 @pytest.mark.parametrize("table", ["ledger", "trainings", "approvals"])

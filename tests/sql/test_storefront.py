@@ -6,9 +6,12 @@ from uuid import uuid4
 
 import psycopg2
 import pytest
+from great_expectations.expectations import ExpectColumnValueLengthsToBeBetween
 from psycopg2.extensions import connection as Connection
 
+from expectations.behaviour import SUITE
 from tasks.books.history import LedgerError, verify_ledger
+from tasks.data.conformity import ID_LENGTH
 from tasks.data.pseudonyms import begin_pseudonyms
 from tasks.database import migrate, transaction
 
@@ -107,10 +110,36 @@ def test_an_unknown_product_is_an_error(connection: Connection, product: str) ->
         quote(connection, "ann", product)
 
 
-@pytest.mark.parametrize("user", ["", "x" * 513, "x" * 1_000_000, None])
+@pytest.mark.parametrize("user", ["", "x" * 257, "x" * 1_000_000, None])
 def test_ids_that_cannot_be_are_refused(connection: Connection, user: str) -> None:
     with pytest.raises(psycopg2.errors.InvalidParameterValue, match="user_id must be"):
         quote(connection, user, "tea")
+
+
+def longest(column: str) -> int:
+    """How long a text of `behaviour` may be that collection takes."""
+    (rule,) = (
+        rule for rule in SUITE.expectations
+        if rule.column == column and isinstance(rule, ExpectColumnValueLengthsToBeBetween)
+    )  # fmt: skip
+    return int(rule.max_value)
+
+
+@pytest.mark.parametrize(
+    ("argument", "size"),
+    [
+        ("user_id", ID_LENGTH),
+        ("product_id", ID_LENGTH),
+        ("kind", longest("kind")),
+        ("category", longest("category")),
+    ],
+)
+def test_events_are_taken_as_long_as_collection_takes_them(connection: Connection, argument: str, size: int) -> None:
+    record = "SELECT pricing.record_event(user_id => %s, kind => %s, product_id => %s, category => %s)"
+    given = {"user_id": "ann", "kind": "view", "product_id": "tea", "category": "drinks"}
+    rows(connection, record, *(given | {argument: "é" * size}).values())
+    with pytest.raises(psycopg2.errors.InvalidParameterValue, match=f"{argument} must be a text of 1 to {size} char"):
+        rows(connection, record, *(given | {argument: "é" * (size + 1)}).values())
 
 
 def test_hostile_ids_are_only_text(connection: Connection) -> None:
@@ -122,6 +151,19 @@ def test_every_quote_is_logged_with_what_it_could_have_been(connection: Connecti
     quote(connection, "ann", "tea")
     logged = "SELECT user_id, price, lower, upper, randomised, propensity, model_version FROM pricing.quotes"
     assert rows(connection, logged) == [("ann", Decimal("3.5"), Decimal("3"), Decimal("4"), True, 2.5, 1)]
+
+
+def test_of_a_price_that_was_withdrawn_a_quote_logs_the_reason_alone(connection: Connection) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO pricing.repriced_personal (book_id, user_id, product_id, reasons, randomised, propensity,"
+            " sensitivity, live_propensity, decided_at)"
+            " VALUES (1, 'ann', 'tea', '{sold_out}', true, 2.5, 5, 2.5, now())"
+        )
+    reasons = ["no_personal_price", "sold_out"]
+    assert quote(connection, "ann", "tea") == (Decimal("3.8"), Decimal("3.8"), "uniform", reasons, None)
+    logged = "SELECT reasons, lower, randomised, propensity, priced_from FROM pricing.quotes"
+    assert rows(connection, logged) == [(reasons, Decimal("3"), False, None, {})]
 
 
 def test_an_outcome_is_recorded_once(connection: Connection) -> None:
@@ -145,6 +187,13 @@ def test_an_event_is_recorded(connection: Connection) -> None:
     ]
     with pytest.raises(psycopg2.errors.InvalidParameterValue, match="dwell_seconds"):
         rows(connection, "SELECT pricing.record_event('ann', 'view', dwell_seconds => -1)")
+
+
+def test_before_any_book_is_live_no_event_is_taken(database_url: str) -> None:
+    migrate(database_url)
+    refused = pytest.raises(psycopg2.errors.NoDataFound, match="no price book is live yet")
+    with transaction(database_url) as connection, refused:
+        rows(connection, "SELECT pricing.record_event('ann', 'view')")
 
 
 @pytest.mark.parametrize(

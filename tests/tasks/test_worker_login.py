@@ -11,8 +11,10 @@ import pytest
 from sqlalchemy.engine import make_url
 
 import tasks.books.publish
+from tasks.books.certify import certify
 from tasks.books.history import verify_ledger
 from tasks.books.publish import roll_back
+from tasks.books.review import submit_for_review
 from tasks.data.collect import collect
 from tasks.data.validate import BatchRefusedError, validate
 from tasks.database import NotMigratedError, migrate
@@ -121,6 +123,21 @@ def test_a_worker_prices_publishes_goes_back_reprices_drops_and_forgets(
     assert verify_ledger().live_book_id == third.book.book_id
 
 
+def test_what_waits_is_forgotten_with_the_workers_own_rights(book_shop: Any) -> None:
+    book_shop.run(
+        "CREATE TABLE incoming.offers_9 AS SELECT unnest(ARRAY['u001', 'u002', 'u001']) AS user_id;"
+        "ALTER TABLE incoming.offers_9 OWNER TO pricing_worker;"
+        "CREATE TABLE incoming.seen (by name);"
+        "GRANT INSERT ON incoming.seen TO PUBLIC;"
+        "CREATE FUNCTION incoming.trap() RETURNS trigger LANGUAGE plpgsql AS"
+        " 'BEGIN INSERT INTO incoming.seen VALUES (current_user); RETURN OLD; END';"
+        "CREATE TRIGGER trap BEFORE DELETE ON incoming.offers_9 FOR EACH ROW EXECUTE FUNCTION incoming.trap()"
+    )
+    assert forget("u001").rows["incoming.offers_9"] == 2
+    assert book_shop.rows("SELECT user_id FROM incoming.offers_9")["user_id"].tolist() == ["u002"]
+    assert book_shop.rows("SELECT by FROM incoming.seen")["by"].unique() == [make_url(book_shop.url).username]
+
+
 TAMPERINGS = [
     "UPDATE pricing.ledger SET actor = 'somebody'",
     "DELETE FROM pricing.ledger",
@@ -152,14 +169,17 @@ TAMPERINGS = [
     "CREATE OR REPLACE FUNCTION pricing.book_content_hash(hashed_book_id bigint) RETURNS text"
     " LANGUAGE sql AS $$ SELECT '' $$",
     "DELETE FROM pricing.books",
+    "UPDATE pricing.books SET policy = '{}'",
+    "UPDATE pricing.books SET approver = 'boss'",
+    "INSERT INTO pricing.books (inputs_hash, dataset, snapshot_id, model_name, model_version, run_id, policy, currency,"
+    " terms, approver) SELECT inputs_hash, dataset, snapshot_id, model_name, model_version, run_id, policy, currency,"
+    " terms, 'boss' FROM pricing.books",
     "GRANT UPDATE ON pricing.ledger TO CURRENT_USER; UPDATE pricing.ledger SET actor = 'somebody'",
     "UPDATE public.pricing_migrations SET name = 'x'",
 ]
 AGAINST_WHAT_IS_RECORDED = [
     "UPDATE pricing.books SET content_hash = 'x'",
     "UPDATE pricing.books SET certificate = '{}'",
-    "UPDATE pricing.books SET policy = '{}'",
-    "UPDATE pricing.books SET approver = 'boss'",
     "UPDATE pricing.books SET state = 'staged'",
     "SELECT pricing.drop_prices(1)",
     "SELECT pricing.stage_prices(1)",
@@ -180,6 +200,20 @@ def test_a_worker_changes_nothing_that_is_published_or_recorded(book_shop: Any) 
             pass
     assert verify_ledger() == proof
     pd.testing.assert_series_equal(book_shop.quotes(), quotes)
+
+
+def test_a_worker_names_no_approver_and_withdraws_no_question_for_one(book_shop: Any) -> None:
+    waiting, promotion = book_shop.priced()
+    submit_for_review.fn(waiting, promotion, certify.fn(waiting, promotion), two_person=True, hours=1)
+    with pytest.raises(psycopg2.errors.ObjectNotInPrerequisiteState, match=r"awaits approval \(two_person\)"):
+        book_shop.run("UPDATE pricing.books SET approval = 'automatic'")
+    book_shop.run("UPDATE pricing.books SET state = 'published'")
+    for action, refusal in (("publish", "is not approved"), ("rollback", "was never live")):
+        with pytest.raises(psycopg2.Error, match=refusal):
+            book_shop.run(f"SELECT pricing.make_live({waiting.book.book_id}, '{action}')")
+    assert book_shop.rows("SELECT * FROM pricing.live").empty
+    book_shop.published()
+    assert book_shop.rows("SELECT details ->> 'approver' AS by FROM pricing.ledger")["by"].tolist() == ["automatic"]
 
 
 def test_a_staged_book_takes_rows_until_it_is_attached_and_none_after(book_shop: Any) -> None:

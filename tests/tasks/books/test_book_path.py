@@ -16,8 +16,9 @@ from tasks.books.book_plots import book_plots
 from tasks.books.book_report import CAPTIONS, book_page
 from tasks.books.certify import UncertifiedBookError, certify
 from tasks.books.choose import choose_candidates
+from tasks.books.history import LedgerError, verify_ledger
 from tasks.books.price import price
-from tasks.books.publish import PublicationError, already_live, publish, roll_back
+from tasks.books.publish import PublicationError, RollbackError, already_live, publish, roll_back
 from tasks.books.review_page import price_changes, review_page
 from tasks.books.score import score_candidates
 from tasks.data.snapshots import take_snapshot
@@ -154,6 +155,53 @@ def test_who_gave_no_consent_is_recommended_everybodys_prices(shop: Any) -> None
     np.testing.assert_array_equal(
         refused["price"], everybody.set_index("product_id")["price"].loc[refused["product_id"]].to_numpy()
     )
+
+
+def expire(shop: Any, book: int) -> None:
+    shop.run(f"UPDATE pricing.books SET expires_at = now() - interval '1 day' WHERE book_id = {book}")
+
+
+def test_of_an_expired_book_nobody_is_recommended_or_shown_a_personal_price(shop: Any) -> None:
+    shop.published()
+    expire(shop, 1)
+    assert shop.rows("SELECT * FROM pricing.live_prices").empty
+    found = recommend("u001", count=3)
+    assert {product.source for product in found} == {"list"}
+    assert [product.price for product in found] == [float(quote("u001", p.product_id).price) for p in found]
+
+
+def publish_books(shop: Any, count: int) -> None:
+    for number in range(count):
+        shop.published(shop.policy.model_copy(update={"satisfaction_weight": 0.1 * (number + 1)}))
+
+
+def test_one_rollback_after_another_goes_further_back(shop: Any) -> None:
+    publish_books(shop, 3)
+    assert [roll_back.fn(None).book_id for _ in range(2)] == [2, 1]
+    with pytest.raises(RollbackError, match="no book before the live one"):
+        roll_back.fn(None)
+    assert [roll_back.fn(3).book_id, roll_back.fn(None).book_id] == [3, 1]  # 2 was rolled back from
+    publish_books(shop, 1)
+    assert roll_back.fn(None).book_id == 1
+
+
+def test_the_book_that_a_rollback_returns_to_is_proved_as_well(shop: Any) -> None:
+    publish_books(shop, 3)
+    roll_back.fn(None)
+    assert (verify_ledger().live_book_id, verify_ledger().book_id_before) == (2, 1)
+    shop.run("UPDATE pricing.personal_prices SET price = lower WHERE book_id = 1")
+    with pytest.raises(LedgerError, match="the prices of book 1 are not those that were published"):
+        verify_ledger()
+
+
+def test_an_expired_book_is_not_returned_to_but_made_anew(shop: Any) -> None:
+    _, promotion, _ = shop.published()
+    assert already_live(promotion) is not None
+    publish_books(shop, 1)
+    expire(shop, 1)
+    with pytest.raises(RollbackError, match=r"book 1 expired on \d{4}-\d\d-\d\d \d\d:\d\d UTC, .*: publish a new one"):
+        roll_back.fn(None)
+    assert already_live(promotion) is None
 
 
 def explored(shop: Any, share: float) -> PricingPolicy:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tasks.books.history import LedgerError, verify_ledger
+from tasks.books.history import LedgerError, LedgerProof, verify_ledger
 from tasks.quotes.forget import UnknownUserError, forget
 
 
@@ -33,7 +33,7 @@ def test_nothing_is_left_of_a_person_and_the_ledger_verifies(book_shop: Any, set
     )
     assert not any("u001" in row for row in everything(book_shop))
     assert not any(folder.exists() for folder in cached)
-    assert verify_ledger().entries == 2
+    assert verify_ledger() == LedgerProof(entries=2, live_book_id=2, book_id_before=1)
     with pytest.raises(UnknownUserError, match="'u001' is in no table"):
         forget("u001")
 

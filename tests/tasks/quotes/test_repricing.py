@@ -13,6 +13,8 @@ import tasks.quotes.replay
 import tasks.quotes.repricing
 from models.pricing.policy import Exploration, Guardrails, PricingPolicy
 from tasks.database import transaction
+from tasks.quotes.explain import explain_quote
+from tasks.quotes.quote import quote
 from tasks.quotes.replay import replay
 from tasks.quotes.reprice import RepriceTally, reprice_all, reprice_until
 from tasks.quotes.repricing import RepricingError
@@ -189,13 +191,17 @@ def test_what_is_sold_out_since_has_no_personal_price(book_shop: Any) -> None:
         " 1e6 + sum(purchased::integer) FROM data.offers WHERE product_id = 'p03';"
         "UPDATE data.offers SET pool_id = 'all of p03' WHERE product_id = 'p03'"
     )
-    book_shop.published(FREE)
+    book_shop.published(FREE.model_copy(update={"exploration": Exploration(share=0.2, dither=0.01)}))
     assert PRODUCT in personal(book_shop).index
     book_shop.run("UPDATE data.inventory SET capacity = capacity - 1e6")
     reprice(book_shop)
     assert PRODUCT not in personal(book_shop).index
-    (quote,) = book_shop.rows("SELECT * FROM pricing.quote('u001', 'p03')").itertuples()
-    assert (quote.source, quote.reasons[-1]) == ("uniform", "no_personal_price")
+    answer = quote(USER, PRODUCT)
+    assert (answer.source, answer.reasons[-2:]) == ("uniform", ["no_personal_price", "sold_out"])
+    assert replay(answer.quote_id).figures["reasons"][0] == answer.reasons
+    assert explain_quote(answer, USER, PRODUCT).notes[0] == "No personal price: it was withdrawn since (sold out)."
+    withdrawn = book_shop.rows("SELECT randomised, propensity FROM pricing.repriced_personal WHERE price IS NULL")
+    assert len(withdrawn) and not withdrawn["randomised"].any() and withdrawn["propensity"].isna().all()
 
 
 def test_a_market_observation_is_seen(book_shop: Any) -> None:
