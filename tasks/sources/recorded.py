@@ -35,7 +35,7 @@ class Recorded:
     currency: str
 
     def fingerprint(self) -> str | None:
-        """A hash of how much was ever recorded; None where nothing was."""
+        """A hash of how much was ever recorded, and when last; None where nothing was."""
         counts = self._counts
         if counts["late"]:
             log.warning(
@@ -44,7 +44,7 @@ class Recorded:
                 f"{counts['late']:,}", LONGEST_GAP.days, self.name,
             )  # fmt: skip
         usable = counts["total"] - counts["late"]
-        return hashlib.sha256(f"{self.name} {usable}".encode()).hexdigest() if usable else None
+        return hashlib.sha256(f"{self.name} {usable} {counts['newest']}".encode()).hexdigest() if usable else None
 
     def tables(self) -> frozenset[str]:
         """The two that a storefront adds to."""

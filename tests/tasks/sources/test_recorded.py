@@ -172,3 +172,14 @@ def test_what_was_recorded_hides_no_late_row_of_the_source(
     times = {"behaviour": "occurred_at", "market": "observed_at", "offers": "offered_at"}
     for table, time in times.items():
         assert source.asked[table] == learnable_shop[table][time].max() - OVERLAP
+
+
+def test_as_many_rows_as_were_forgotten_are_still_something_new(book_shop: Any, collected: Any) -> None:
+    book_shop.published()
+    book_shop.run("SELECT pricing.record_event('u001', 'view', 'p03')")
+    at_the_end_of_the_log(book_shop)
+    first = collected()
+    book_shop.run("DELETE FROM pricing.events; SELECT pricing.record_event('u002', 'view', 'p03')")
+    at_the_end_of_the_log(book_shop, after="2 hours")
+    assert not first.unchanged
+    assert not collected().unchanged
