@@ -30,13 +30,19 @@ def list_books() -> list[dict[str, Any]]:
         return read_rows(connection, "SELECT * FROM pricing.price_books ORDER BY book_id DESC")
 
 
-def book_before_live(connection: Connection) -> int | None:
-    """The book that was live before the live one, without those that were rolled back from; None where none was."""
+def standing_books(connection: Connection) -> list[int]:
+    """The books that were live one after another, the live one last, without those that were rolled back from."""
     standing: list[int] = []
     for entry in read_rows(connection, "SELECT book_id FROM pricing.ledger ORDER BY entry_id"):
         if (book_id := int(entry["book_id"])) in standing:
             del standing[standing.index(book_id) :]  # gone back to: what came after it was rolled back from
         standing.append(book_id)
+    return standing
+
+
+def book_before_live(connection: Connection) -> int | None:
+    """The book that a rollback returns to; None where there is none."""
+    standing = standing_books(connection)
     return standing[-2] if len(standing) > 1 else None
 
 

@@ -16,7 +16,7 @@ import sql
 from models.errors import PricingError
 from tasks.books.book import StagedBook, discard_book
 from tasks.books.certify import Certificate
-from tasks.books.history import book_before_live
+from tasks.books.history import book_before_live, standing_books
 from tasks.books.price import PricedBook
 from tasks.database import database_url, read_rows, transaction
 from tasks.registry.promote import Promotion
@@ -108,26 +108,25 @@ def live_book(url: str) -> LiveBook | None:
 def already_live(promotion: Promotion) -> LiveBook | None:
     """The live book, where a book from the same inputs was published before: then there is nothing to publish.
 
-    One that has expired, or will soon, is published anew. Such a book that was rolled back since stays so; returning to
-    it is a person's decision.
+    One that has expired is published anew, and the live one where it soon will. Such a book that was rolled back since
+    stays so; returning to it is a person's decision.
     """
     url = database_url(Settings())
     parameters = {"inputs_hash": promotion.inputs_hash, "renewal": RENEWAL}
     with transaction(url) as connection:
         found = read_rows(connection, sql.query("published_book"), parameters)
-        live = _live_book(connection)
+        live, standing = _live_book(connection), standing_books(connection)
     if not found or live is None:
         return None
-    book_id = found[0]["book_id"]
-    if book_id == live.book_id and found[0]["expires_soon"]:
-        log.info("book %d is made from the same inputs and expires within %d days: anew", book_id, RENEWAL.days)
+    book_id, has_expired = found[0]["book_id"], found[0]["has_expired"]
+    if (has_expired and book_id in standing) or (book_id == live.book_id and found[0]["expires_soon"]):
+        log.info("book %d, from the same inputs, has expired or will within %d days: anew", book_id, RENEWAL.days)
         return None
     if book_id == live.book_id:
         log.info("book %d is live and made from the same inputs; nothing to publish", book_id)
     else:
-        log.warning(
-            "book %d has the same inputs but is not live; `pricing rollback %d` returns to it", book_id, book_id
-        )
+        way_out = "train anew or change the policy" if has_expired else f"`pricing rollback {book_id}` returns to it"
+        log.warning("book %d has the same inputs but is not live: %s", book_id, way_out)
     align_champion(live)
     return live
 
