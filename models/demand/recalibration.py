@@ -10,8 +10,9 @@ from models.demand.demand_curve import DemandCurve
 from models.demand.logistic import OPEN, maximum_likelihood
 
 _LEAST_OF_EACH_OUTCOME = 100  # purchases and refusals needed before two slopes and a level are fit
-# Of s2 around 1. A few hundred drawn prices leave s2 open by a third, and a sensitivity that is wrong by so much costs
-# more than the correction gains; thousands, or a wide range of prices, are hardly held back.
+# Of an s2 below 1. Few hundred drawn prices leave s2 open by a third, and users taken for far less sensitive than they
+# are cost more than the correction gains; thousands of draws, or a wide range, are hardly held back. What confounding
+# hides is sensitivity, so that an s2 above 1 is believed as it is.
 PRIOR_SD = 0.25
 _SMALLEST_SCALE = 0.05
 _SMALLEST_RANGE = 1e-6  # of price / list price; without one no slope can be fit
@@ -24,7 +25,7 @@ class Recalibration:
     """P(buy) = sigmoid(alpha + s1 b (v - 1) + s2 b (1 - price ratio)).
 
     `method` says what was fit: all three on `rows` randomised offers, the level alone on the newest, or nothing.
-    `measured_scale` is what these offers alone say of s2, which `sensitivity_scale` is drawn towards 1 from.
+    `measured_scale` is what these offers alone say of s2, before any prior.
     """
 
     alpha: float = 0.0
@@ -65,7 +66,8 @@ def recalibrate(
 ) -> Recalibration:
     """Fit all three numbers to what was bought at prices drawn at random, all of them (rows,), where that is enough.
 
-    `curve` is the model's at residual 0; its sensitivity is believed to be right but for a normal error of `prior_sd`.
+    `curve` is the model's at residual 0. Where less sensitivity than the model's is measured, it is drawn towards the
+    model's by a normal prior of `prior_sd`.
     """
     if not _enough(purchased) or np.ptp(ratio) <= _SMALLEST_RANGE:
         return Recalibration()
@@ -75,7 +77,7 @@ def recalibrate(
     start, bounds = np.array([0.0, 1.0, 1.0]), [OPEN, scale, scale]
     given = columns, purchased, weight, start, bounds
     measured = maximum_likelihood(*given)
-    held = measured if np.isinf(prior_sd) else maximum_likelihood(*given, precision=np.array([0, 0, prior_sd**-2]))
+    held = measured if measured[2] >= 1 else maximum_likelihood(*given, precision=np.array([0, 0, prior_sd**-2]))
     alpha, level, sensitivity = held.tolist()
     return Recalibration(alpha, level, sensitivity, "randomised", len(b), float(measured[2]))
 

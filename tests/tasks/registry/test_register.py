@@ -21,12 +21,10 @@ TAGS = {"dataset": "shop", "snapshot_id": SNAPSHOT.snapshot_id, "inputs_hash": R
 
 
 @pytest.fixture
-def registry(migrated: None, tmp_path: Any) -> Any:
+def registry(migrated: None, tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
     """An empty registry of its own."""
-    before = mlflow.get_tracking_uri()
-    mlflow.set_tracking_uri(f"sqlite:///{tmp_path}/registry")
-    yield mlflow.MlflowClient()
-    mlflow.set_tracking_uri(before)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/registry")
+    return mlflow.MlflowClient()
 
 
 def logged(registry: Any) -> tuple[str, str]:
