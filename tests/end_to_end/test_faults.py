@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import mlflow
 import numpy as np
 import pandas as pd
 import psycopg2
@@ -466,7 +465,7 @@ class MLflowServer:
     def __init__(self, folder: Path) -> None:
         self.folder, self.port = folder, free_port(None)
         self.start()
-        mlflow.set_tracking_uri(f"http://127.0.0.1:{self.port}")
+        os.environ["MLFLOW_TRACKING_URI"] = f"http://127.0.0.1:{self.port}"
         for version in (1, 2):
             run = MlflowClient().create_run("0").info
             assert create_version(f"{run.artifact_uri}/demand", run.run_id, {"dataset": "shop"}, "") == version
@@ -504,13 +503,12 @@ class MLflowServer:
 @pytest.fixture
 def mlflow_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[MLflowServer]:
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
-    before = mlflow.get_tracking_uri()
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "")  # what the server sets is undone after the test
     server = MLflowServer(tmp_path)
     try:
         yield server
     finally:
         server.kill()
-        mlflow.set_tracking_uri(before)
 
 
 @pytest.mark.slow
