@@ -140,5 +140,5 @@ def test_a_walk_through_says_what_its_commands_say(domain: str, home: Path) -> N
 
 
 def wording(line: str) -> str:
-    """A line without its figures: their digits, signs and the spaces that align them; ids keep their names."""
-    return " ".join(re.sub(r"[-+]?\d[\d,.a-f]*", "#", line).split())
+    """A line without its figures: their digits, hashes, signs and the spaces that align them; ids keep their names."""
+    return " ".join(re.sub(r"-?\b[0-9a-f]{8,12}\b|[-+]?\d[\d,.a-f]*", "#", line).split())
