@@ -525,7 +525,7 @@ def test_mlflow_killed_while_publishing_agrees_with_the_book_after_its_next_star
 
     with surviving(shop):
         promotion = shop.promotion(next(WEIGHTS), version=2)
-        priced = price.fn(promotion)
+        priced = price.fn(promotion, scored(promotion))
         certificate = certify.fn(priced, promotion)
         if cut == "between the two aliases":
             monkeypatch.setattr(tasks.books.publish, "set_alias", set_one_alias)
