@@ -10,7 +10,7 @@ from models.demand.demand_curve import DemandCurve
 from models.demand.logistic import OPEN, maximum_likelihood
 
 _LEAST_OF_EACH_OUTCOME = 100  # purchases and refusals needed before two slopes and a level are fit
-# Of an s2 below 1. Few hundred drawn prices leave s2 open by a third, and users taken for far less sensitive than they
+# Of an s2 below 1. Some hundred drawn prices leave s2 open by a third, and users taken for far less sensitive than they
 # are cost more than the correction gains; thousands of draws, or a wide range, are hardly held back. What confounding
 # hides is sensitivity, so that an s2 above 1 is believed as it is.
 PRIOR_SD = 0.25
@@ -77,7 +77,8 @@ def recalibrate(
     start, bounds = np.array([0.0, 1.0, 1.0]), [OPEN, scale, scale]
     given = columns, purchased, weight, start, bounds
     measured = maximum_likelihood(*given)
-    held = measured if measured[2] >= 1 else maximum_likelihood(*given, precision=np.array([0, 0, prior_sd**-2]))
+    is_believed = measured[2] >= 1 or np.isinf(prior_sd)
+    held = measured if is_believed else maximum_likelihood(*given, precision=np.array([0, 0, prior_sd**-2]))
     alpha, level, sensitivity = held.tolist()
     return Recalibration(alpha, level, sensitivity, "randomised", len(b), float(measured[2]))
 

@@ -114,7 +114,7 @@ def off_policy_figures(
     these offers, corrected on other users' ones. Offers without a density, and those of users without consent, whose
     price nobody draws, are not used; `off_policy_offers` and `off_policy_offers_without_density` count them.
 
-    Only those two are there where nothing can be compared, and `explored_lowest` and `explored_highest`, between which
+    Only those two are there where nothing can be compared, and `tried_lowest` and `tried_highest`, between which
     quotes have been drawn.
     """
     is_explored = _is_explored(split.test)
@@ -275,4 +275,4 @@ def _tried_range(split: Split) -> dict[str, float]:
     quoted = [part.price_ratio[_is_explored(part) & np.isfinite(_held(part, "lower"))] for part in split]
     ratio = np.sort(np.concatenate(quoted))
     ends = (ratio[LEAST_BEYOND - 1], ratio[-LEAST_BEYOND]) if len(ratio) >= LEAST_BEYOND else (1.0, 1.0)
-    return {"explored_lowest": float(min(ends[0], 1.0)), "explored_highest": float(max(ends[1], 1.0))}
+    return {"tried_lowest": float(min(ends[0], 1.0)), "tried_highest": float(max(ends[1], 1.0))}

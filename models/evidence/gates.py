@@ -14,7 +14,7 @@ LARGEST_SLOWDOWN = 1.2  # of the champion's time for the same decisions
 
 # What is measured of prices, and so under one policy; the other figures are of the demand model alone.
 OF_PRICES = (
-    "off_policy_", "explored_", "priced_sample", "refused_by_fault", "guardrail_violations", "protected_group_changes",
+    "off_policy_", "tried_", "priced_sample", "refused_by_fault", "guardrail_violations", "protected_group_changes",
     "parity_",
 )  # fmt: skip
 
@@ -57,7 +57,7 @@ def range_to_widen(metrics: Metrics) -> tuple[float, float]:
     """
     if metrics.get("off_policy_against_cold", 0) != 1 or metrics.get("off_policy_offers", 0) == 0:
         return 1.0, 1.0
-    return metrics.get("explored_lowest", 1.0), metrics.get("explored_highest", 1.0)
+    return metrics.get("tried_lowest", 1.0), metrics.get("tried_highest", 1.0)
 
 
 def under_policy(metrics: Metrics, of_prices: Metrics) -> dict[str, float]:

@@ -191,7 +191,7 @@ def _make_live(connection: Connection, book_id: int, action: str) -> LiveBook:
 
 def _live_book(connection: Connection) -> LiveBook | None:
     found = read_rows(connection, sql.query("live_book"))
-    return LiveBook(found[0]["book_id"], found[0]["model_version"]) if found else None
+    return LiveBook(**found[0]) if found else None
 
 
 def _previous_book(connection: Connection) -> int:

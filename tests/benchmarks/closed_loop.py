@@ -218,7 +218,7 @@ class Platform:
 FIGURES = (
     "price_slope_on_randomised", "off_policy_uplift", "off_policy_uplift_low", "off_policy_uplift_high",
     "off_policy_effective_sample", "off_policy_coverage", "off_policy_mean_weight_gap", "off_policy_offers",
-    "off_policy_profit_before", "explored_lowest", "explored_highest", "log_loss", "ece_low",
+    "off_policy_profit_before", "tried_lowest", "tried_highest", "log_loss", "ece_low",
 )  # fmt: skip
 
 

@@ -112,8 +112,8 @@ def test_without_densities_nothing_is_compared(market, split, column):
     assert compared(market, bare, 1.0, 0.5) == {
         "off_policy_offers": 0.0,
         "off_policy_offers_without_density": float(split.test.consent.sum()),
-        "explored_lowest": 1.0,
-        "explored_highest": 1.0,
+        "tried_lowest": 1.0,
+        "tried_highest": 1.0,
     }
 
 
@@ -235,10 +235,10 @@ def test_a_price_is_tried_once_enough_quotes_reached_it(market, split):
     found = compared(market, asked, 1.0, None)
     test = asked.test
     ratio = np.sort(test.price_ratio[test.consent])
-    assert found["explored_lowest"] == pytest.approx(ratio[LEAST_BEYOND - 1])
-    assert found["explored_highest"] == pytest.approx(ratio[-LEAST_BEYOND])
+    assert found["tried_lowest"] == pytest.approx(ratio[LEAST_BEYOND - 1])
+    assert found["tried_highest"] == pytest.approx(ratio[-LEAST_BEYOND])
     few = np.where(np.arange(len(test)) < LEAST_BEYOND - 1, test.frame["propensity"], np.nan)
     sparse = compared(market, asked._replace(test=replace(test, frame=test.frame.assign(propensity=few))), 1.0, None)
-    assert (sparse["explored_lowest"], sparse["explored_highest"]) == (1.0, 1.0)
+    assert (sparse["tried_lowest"], sparse["tried_highest"]) == (1.0, 1.0)
     others = compared(market, split, 1.0, None)  # offers that were no quotes
-    assert (others["explored_lowest"], others["explored_highest"]) == (1.0, 1.0)
+    assert (others["tried_lowest"], others["tried_highest"]) == (1.0, 1.0)

@@ -169,7 +169,7 @@ def test_evidence_ends_the_cold_start_of_its_champion_too():
 
 
 def test_only_what_a_cold_start_has_tried_itself_widens_it():
-    tried = {"explored_lowest": 0.9, "explored_highest": 1.1}
+    tried = {"tried_lowest": 0.9, "tried_highest": 1.1}
     assert range_to_widen(UP_AGAINST_COLD | tried) == (0.9, 1.1)
     assert range_to_widen(UP_AGAINST_COLD) == (1.0, 1.0)
     assert range_to_widen(GOOD | tried) == (1.0, 1.0)

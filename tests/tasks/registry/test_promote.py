@@ -85,7 +85,7 @@ def test_the_first_version_starts_cold_where_no_offer_was_explored(registry):
 
 
 def test_prices_that_others_drew_do_not_open_the_range_of_a_first_version(registry):
-    drawn = {"explored_lowest": 0.5, "explored_highest": 1.5}
+    drawn = {"tried_lowest": 0.5, "tried_highest": 1.5}
     promotion = registry.promote(1, INCONCLUSIVE | drawn, against=0)
     assert promotion.cold_start
     assert promotion.policy.guardrails.maximum_discount == COLD_START_LIMITS["maximum_discount"]
@@ -125,14 +125,14 @@ def test_versions_that_start_cold_follow_each_other_in_widening_limits_until_the
     first = registry.promote(1, UNEXPLORED, against=0)
     assert first.book_description()["cold_start"] is True
     registry.champion = 1
-    explored = {"explored_lowest": 0.88, "explored_highest": 1.02}
+    explored = {"tried_lowest": 0.88, "tried_highest": 1.02}
     second = registry.promote(2, INCONCLUSIVE | AGAINST_COLD | explored, against=1)
     assert second.cold_start
     assert second.policy.guardrails.maximum_discount == pytest.approx(0.12 + WIDENING)
     registry.champion = 2
     bounded = POLICY.model_copy(update={"guardrails": Guardrails(maximum_discount=0.4, maximum_markup=0.0)})
     registry.own = bounded
-    explored = {"explored_lowest": 0.62, "explored_highest": 1.0}
+    explored = {"tried_lowest": 0.62, "tried_highest": 1.0}
     third = registry.promote(3, INCONCLUSIVE | AGAINST_COLD | explored, against=2)
     assert (third.cold_start, third.policy) == (False, bounded)
     assert third.book_description()["cold_start"] is False
