@@ -1,6 +1,7 @@
 """The processes that train one network together, as `accelerate launch` starts them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
@@ -8,6 +9,23 @@ from torch import Tensor, nn
 
 if TYPE_CHECKING:
     from accelerate import Accelerator  # costs seconds that one process alone need not wait for
+
+
+@contextmanager
+def launched_processes(cpu: bool) -> Iterator["Accelerator"]:
+    """The processes that `accelerate launch` started, until all of them have done their work.
+
+    Their group has threads of its own, which must have ended when the interpreter does: one that still holds a tensor
+    then aborts the process. The functions of `torch.distributed.nn` keep for ever the group that is there when they
+    are imported, which a training does somewhere on its way; so it is imported while there is none.
+    """
+    import torch.distributed.nn  # noqa: F401
+    from accelerate import Accelerator
+
+    accelerator = Accelerator(cpu=cpu)
+    yield accelerator
+    accelerator.free_memory()
+    accelerator.end_training()
 
 
 @dataclass(frozen=True)

@@ -64,10 +64,8 @@ BEGIN
     entry.previous_hash := coalesce(last.hash, 'genesis');
     entry.hash := pricing.ledger_hash(entry);
     INSERT INTO pricing.ledger SELECT (entry).*;
-    INSERT INTO pricing.live (book_id, previous_book_id, ledger_hash)
-    VALUES (chosen_book_id, replaced_book_id, entry.hash)
-    ON CONFLICT (singleton) DO UPDATE SET book_id = excluded.book_id,
-        previous_book_id = excluded.previous_book_id, ledger_hash = excluded.ledger_hash;
+    INSERT INTO pricing.live (book_id, ledger_hash) VALUES (chosen_book_id, entry.hash)
+    ON CONFLICT (singleton) DO UPDATE SET book_id = excluded.book_id, ledger_hash = excluded.ledger_hash;
 END $$;
 
 -- A hash of every price of a book, attached or still staged. Rows are hashed user by user and the users' hashes

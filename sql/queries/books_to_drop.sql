@@ -1,10 +1,10 @@
--- Books whose prices are no longer needed: published ones beyond the newest kept (the live one and the one
--- before it apart), and what runs that died left staged.
+-- Books whose prices are no longer needed: published ones beyond the newest kept (the live one and the one that a
+-- rollback returns to apart), and what runs that died left staged.
 (
     SELECT book_id
     FROM pricing.books
     WHERE state = 'published'
-      AND book_id NOT IN (SELECT unnest(ARRAY[book_id, coalesce(previous_book_id, book_id)]) FROM pricing.live)
+      AND book_id <> ALL(%(needed)s)
     ORDER BY book_id DESC
     OFFSET %(kept)s
 )

@@ -28,7 +28,7 @@ log = logging.getLogger("pricing.publish")
 
 BOOK_LIFETIME = timedelta(days=7)  # an older book's personal prices are no longer quoted
 RENEWAL = timedelta(days=2)  # before the end of its life a book is made anew, though nothing else has changed
-BOOKS_KEPT = 10  # for rollback, beside the live one and the one before it
+BOOKS_KEPT = 10  # for rollback, beside the live one and the one that it returns to
 
 
 class PublicationError(PricingError):
@@ -203,7 +203,8 @@ def _previous_book(connection: Connection) -> int:
 
 def _drop_old_books(url: str) -> None:
     with transaction(url) as connection:
-        old = read_rows(connection, sql.query("books_to_drop"), {"kept": BOOKS_KEPT})
+        needed = standing_books(connection)[-2:]
+        old = read_rows(connection, sql.query("books_to_drop"), {"kept": BOOKS_KEPT, "needed": needed})
     for book in old:
         if discard_book(url, StagedBook(book["book_id"])):
             log.info("dropped the prices of book %d; its history stays", book["book_id"])

@@ -22,6 +22,7 @@ import torch
 from models.demand.fitted import FitReport, FittedDemand, fit_demand
 from models.demand.network import DemandConfig
 from models.demand.training import Progress, TrainingConfig, TrainingError
+from models.demand.workers import launched_processes
 from models.features.content import Encoders, ProductContent
 from models.features.decisions import Decisions
 from tasks.servers.processes import end, with_descendants
@@ -134,18 +135,14 @@ def _content(file: Path) -> ProductContent | None:
 
 def main(folder: Path) -> None:
     """Fit with the other processes; the first tells of the epochs and writes the model."""
-    from accelerate import Accelerator
-
-    accelerator = Accelerator(cpu=not torch.cuda.is_available())
     settings = json.loads((folder / "settings.json").read_text(encoding="utf-8"))
-    fitted, report = fit_demand(
-        *_read(folder), DemandConfig(**settings["demand"]), TrainingConfig(**settings["training"]), accelerator.device,
-        _tell if accelerator.is_main_process else None,
-        member_checkpoints(folder), accelerator,
-    )  # fmt: skip
-    if accelerator.is_main_process:
-        keep_fit(fitted, report, folder)
-    accelerator.end_training()
+    configs = DemandConfig(**settings["demand"]), TrainingConfig(**settings["training"])
+    with launched_processes(cpu=not torch.cuda.is_available()) as accelerator:
+        progress = _tell if accelerator.is_main_process else None
+        checkpoints = member_checkpoints(folder)
+        fitted, report = fit_demand(*_read(folder), *configs, accelerator.device, progress, checkpoints, accelerator)
+        if accelerator.is_main_process:
+            keep_fit(fitted, report, folder)
 
 
 def _tell(*epoch: float) -> None:

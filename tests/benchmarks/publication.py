@@ -26,6 +26,7 @@ from models.pricing.book_request import BookRequest
 from models.pricing.policy import Exploration, Guardrails, PricingPolicy
 from models.pricing.price_book import SettledBook, settle_book
 from tasks.books.book import StagedBook, complete_book, stage_book, write_prices
+from tasks.books.history import book_before_live
 from tasks.books.price_stream import PriceStream
 from tasks.database import migrate, transaction
 from tasks.servers.postgres import ensure_running, stop
@@ -208,10 +209,8 @@ def run(url: str, rows: int) -> dict[str, object]:
     figures["first_book"] = published_apart(url, rows)
     figures["p99_ms"] = waits(url, rows)
     with transaction(url) as connection, connection.cursor() as cursor:
-        cursor.execute("SELECT previous_book_id FROM pricing.live")
-        before = cursor.fetchone()
         began = time.perf_counter()
-        cursor.execute("SELECT pricing.make_live(%s, 'rollback')", before)
+        cursor.execute("SELECT pricing.make_live(%s, 'rollback')", [book_before_live(connection)])
         connection.commit()
         figures["rollback_seconds"] = time.perf_counter() - began
     return figures

@@ -163,7 +163,7 @@ TAMPERINGS = st.one_of(
             "INSERT INTO pricing.personal_prices_1 SELECT 1, 'joe', 'tea', 3, 3, 4, 0.2, -2, '{}', false",
             "UPDATE pricing.uniform_prices_1 SET unit_cost = 1.9",
             "DELETE FROM pricing.uniform_prices_1",
-            "UPDATE pricing.live SET book_id = 2, previous_book_id = 1",
+            "UPDATE pricing.live SET book_id = 2",
             "DELETE FROM pricing.live",
             "UPDATE pricing.books SET approver = 'boss' WHERE book_id = 3",
             "UPDATE pricing.books SET policy = '{\"satisfaction_weight\": 0.5}' WHERE book_id = 2",

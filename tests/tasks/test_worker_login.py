@@ -148,7 +148,7 @@ TAMPERINGS = [
     "DROP TRIGGER recorded_books_stay ON pricing.books",
     "ALTER TABLE pricing.ledger OWNER TO CURRENT_USER",
     "SET session_replication_role = replica",
-    "UPDATE pricing.live SET previous_book_id = NULL",
+    "UPDATE pricing.live SET ledger_hash = ''",
     "DELETE FROM pricing.live",
     "INSERT INTO pricing.approvals VALUES (DEFAULT, 1, 1, 'content', 'boss', now())",
     "INSERT INTO pricing.trainings VALUES ('another', 1, 'boss', now())",

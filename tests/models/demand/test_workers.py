@@ -21,33 +21,36 @@ ROOT = Path(__file__).parents[3]
 CONFIG = DemandConfig(dimension=8, heads=2, history_length=4, dropout=0.0)
 TRAINING = TrainingConfig(epochs=3, histories=64)
 
-SCRIPT = """
+PARTS = """
 import json, os, signal, sys
+from pathlib import Path
 import torch
 from models.demand.network import DemandModel
 from models.demand.training import train
+from models.demand.workers import launched_processes
+from tasks.training.checkpoints import FileCheckpoint
 
-folder, mode = sys.argv[1:]
-encoding, config, training_config, *logs = torch.load(f"{folder}/parts.pt", weights_only=False)
+folder, mode = Path(sys.argv[1]), sys.argv[2]
+encoding, config, training_config, *logs = torch.load(folder / "parts.pt", weights_only=False)
 torch.manual_seed(0)
 network = DemandModel(config, encoding)
-options = {}
-if mode == "shared":
-    from accelerate import Accelerator
-    options["accelerator"] = Accelerator(cpu=True)
-    assert options["accelerator"].num_processes == 2
-else:
-    from pathlib import Path
-    from tasks.training.checkpoints import FileCheckpoint
-    options["checkpoint"] = FileCheckpoint(Path(folder) / "run.pt")
-    if mode == "killed":
-        options["progress"] = lambda epoch, *_: epoch == 2 and os.kill(os.getpid(), signal.SIGKILL)
-report = train(network, *logs, training_config, **options)
-if "accelerator" not in options or options["accelerator"].is_main_process:
-    torch.save(network.state_dict(), f"{folder}/weights.pt")
-    json.dump([report.training_loss, report.validation_loss], open(f"{folder}/losses.json", "w"))
-if "accelerator" in options:
-    options["accelerator"].end_training()
+
+def keep(report):
+    torch.save(network.state_dict(), folder / "weights.pt")
+    (folder / "losses.json").write_text(json.dumps([report.training_loss, report.validation_loss]))
+"""
+TOGETHER = f"""{PARTS}
+with launched_processes(cpu=True) as accelerator:
+    assert accelerator.num_processes == 2
+    report = train(network, *logs, training_config, accelerator=accelerator)
+    if accelerator.is_main_process:
+        keep(report)
+threads = [task.read_text() for task in Path("/proc/self/task").glob("*/comm")]
+assert not any("gloo" in thread for thread in threads), threads
+"""
+ALONE = f"""{PARTS}
+kill = lambda epoch, *_: mode == "killed" and epoch == 2 and os.kill(os.getpid(), signal.SIGKILL)
+keep(train(network, *logs, training_config, kill, FileCheckpoint(folder / "run.pt")))
 """
 
 
@@ -74,12 +77,12 @@ def alone(parts):
 @pytest.fixture
 def folder(tmp_path, parts):
     torch.save(parts, tmp_path / "parts.pt")
-    (tmp_path / "trainer.py").write_text(SCRIPT)
     return tmp_path
 
 
-def start(folder, mode, *launcher):
+def start(script, folder, mode, *launcher):
     environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    (folder / "trainer.py").write_text(script)
     command = [sys.executable, *launcher, str(folder / "trainer.py"), str(folder), mode]
     return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
 
@@ -92,7 +95,8 @@ def results(folder):
 def test_two_processes_take_the_steps_of_one(folder, alone):
     # --multi_gpu is how accelerate says torchrun; the script asks for the CPU.
     launcher = ["-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes=2", "--num_machines=1"]
-    done = start(folder, "shared", *launcher, "--mixed_precision=no", "--dynamo_backend=no", "--main_process_port=0")
+    options = ["--mixed_precision=no", "--dynamo_backend=no", "--main_process_port=0"]
+    done = start(TOGETHER, folder, "together", *launcher, *options)
     assert done.returncode == 0, done.stderr
     weights, losses = results(folder)
     np.testing.assert_allclose(losses, [alone[1].training_loss, alone[1].validation_loss], atol=1e-4)
@@ -100,10 +104,10 @@ def test_two_processes_take_the_steps_of_one(folder, alone):
 
 
 def test_a_run_that_was_killed_ends_with_the_bits_of_one_that_was_not(folder, alone):
-    killed = start(folder, "killed")
+    killed = start(ALONE, folder, "killed")
     assert killed.returncode == -9, killed.stderr
     assert not (folder / "weights.pt").exists()
-    done = start(folder, "resumed")
+    done = start(ALONE, folder, "resumed")
     assert done.returncode == 0, done.stderr
     weights, losses = results(folder)
     assert losses == [alone[1].training_loss, alone[1].validation_loss]
