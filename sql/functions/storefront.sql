@@ -22,7 +22,7 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET extr
 #variable_conflict use_column
 DECLARE
     asking text;
-    book pricing.books;
+    book record;
     personal pricing.repriced_personal;
     uniform pricing.repriced_uniform;
     current_list_price numeric;
@@ -31,7 +31,8 @@ BEGIN
     PERFORM pricing.refuse_bad_id('user_id', quote.user_id);
     PERFORM pricing.refuse_bad_id('product_id', quote.product_id);
     asking := pricing.stored_user_id(quote.user_id);
-    SELECT books.* INTO book FROM pricing.live JOIN pricing.books ON books.book_id = live.book_id;
+    SELECT books.book_id, books.dataset, books.currency, books.model_version, books.disclosure, books.expires_at INTO book
+    FROM pricing.live JOIN pricing.books ON books.book_id = live.book_id;
     IF NOT FOUND THEN
         RAISE EXCEPTION 'no price book is live yet: publish one with `pricing run`'
             USING ERRCODE = 'no_data_found';

@@ -1,8 +1,13 @@
 -- What later prices of one book continue: the price that the book itself has of each pair now being decided, or else
 -- its product's, which steps count from; the propensity of a price it drew; and the product's demand curve by which
--- the uniform price is set now.
-SELECT decision.decision_id, coalesce(personal.price, uniform.price) AS price, uniform.price AS uniform_price,
-       CASE WHEN personal.randomised THEN personal.propensity END AS propensity,
+-- the uniform price is set now. A user's prices lie side by side and are read at once.
+WITH own AS MATERIALIZED (
+    SELECT personal.user_id, personal.product_id, personal.price, personal.randomised, personal.propensity
+    FROM (SELECT DISTINCT user_id FROM decision) AS deciding
+    JOIN pricing.personal_prices AS personal ON personal.book_id = %(book_id)s AND personal.user_id = deciding.user_id
+)
+SELECT decision.decision_id, coalesce(own.price, uniform.price) AS price, uniform.price AS uniform_price,
+       CASE WHEN own.randomised THEN own.propensity END AS propensity,
        coalesce(repriced.sensitivity, uniform.sensitivity) AS sensitivity,
        coalesce(repriced.valuation, uniform.valuation) AS valuation
 FROM decision
@@ -10,6 +15,4 @@ JOIN pricing.uniform_prices AS uniform
   ON uniform.book_id = %(book_id)s AND uniform.product_id = decision.product_id
 LEFT JOIN pricing.repriced_uniform AS repriced
   ON repriced.book_id = %(book_id)s AND repriced.product_id = decision.product_id
-LEFT JOIN pricing.personal_prices AS personal
-  ON personal.book_id = %(book_id)s AND personal.user_id = decision.user_id
- AND personal.product_id = decision.product_id
+LEFT JOIN own ON own.user_id = decision.user_id AND own.product_id = decision.product_id

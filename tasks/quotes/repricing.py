@@ -166,6 +166,8 @@ def _decide(connection: Connection, live: ContinuedBook, query: str, **parameter
         cursor.execute("DROP TABLE IF EXISTS decision")
         cursor.execute(sql.query("decisions_empty"))
     _execute(connection, live, query, as_of=live.snapshot.as_of, **parameters)
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE decision")  # the queries that read it are planned for as many rows as it has
     return read_decisions(connection, live.snapshot.dataset, live.demand.encoders, recorded=True)
 
 
