@@ -17,10 +17,13 @@ class RepriceParameters(BaseModel):
     entries_at_once: int = Field(
         512, ge=1, le=10_000, title="Entries at once", description="What one transaction takes from the queue."
     )
+    transactions: int = Field(
+        2, ge=1, le=16, title="Transactions", description="How many run side by side; one computes, one reads."
+    )
 
 
 @flow(name="reprice")
 def reprice(parameters: RepriceParameters) -> RepriceTally:
     """Price users who acted and products whose market changed, as they come, under the live book's model and policy."""
     repair_champion()
-    return reprice_waiting(parameters.minutes, parameters.entries_at_once)
+    return reprice_waiting(parameters.minutes, parameters.entries_at_once, parameters.transactions)

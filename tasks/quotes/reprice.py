@@ -4,9 +4,12 @@ import logging
 import select
 import time
 from collections.abc import Callable
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from contextvars import copy_context
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
+from threading import Event, Lock
 
 import psycopg2
 import torch
@@ -50,65 +53,89 @@ class RepriceTally:
 
 
 @task
-def reprice_waiting(minutes: float | None, entries_at_once: int) -> RepriceTally:
+def reprice_waiting(minutes: float | None, entries_at_once: int, transactions: int) -> RepriceTally:
     """Price what waits in pricing.reprice_queue as it arrives, for so many minutes or until it is asked to stop.
 
-    Any number of these may run side by side. A block of the queue is one transaction: whatever fails, its entries
-    wait again. A database that is away is waited for.
+    A block of the queue is one transaction: whatever fails, its entries wait again. So many of them run side by side,
+    one being computed while the database works for another; so may any number of these tasks. A database that is
+    away is waited for.
 
     Raises:
         RepricingError: a price would break a rule.
     """
-    torch.set_num_threads(
-        1
-    )  # blocks are small: a second thread doubles the work of the processor for a sixth of the time
+    # Blocks are small: a second thread in one of them doubles the processor's work for a sixth of the time.
+    torch.set_num_threads(1)
     ends = None if minutes is None else time.monotonic() + 60 * minutes
-    with asked_to_stop() as stopping:
+    tally, counting = RepriceTally(), Lock()
+
+    def count(repriced: Repriced) -> None:
+        with counting:
+            tally.add(repriced)
+
+    def report() -> None:
+        with counting:
+            log.info("%s", tally.report())
+
+    with asked_to_stop() as stopping, ThreadPoolExecutor(transactions) as threads:
 
         def ended() -> bool:
             return stopping.is_set() or (ends is not None and time.monotonic() >= ends)
 
-        return reprice_until(ended, database_url(Settings()), entries_at_once)
+        work = partial(reprice_until, ended, database_url(Settings()), entries_at_once, count)
+        # Each with this run's context, so that Prefect knows whose messages it is sent.
+        _await_all([threads.submit(copy_context().run, work) for _ in range(transactions)], stopping, report)
+    return tally
 
 
 def reprice_until(
-    ended: Callable[[], bool], url: str, entries_at_once: int, demands: Demands = registered_demand
-) -> RepriceTally:
-    """What the task does, until `ended` says so."""
-    tally, reported = RepriceTally(), time.monotonic()
+    ended: Callable[[], bool],
+    url: str,
+    entries_at_once: int,
+    count: Callable[[Repriced], None],
+    demands: Demands = registered_demand,
+) -> None:
+    """Price block after block on one connection, and `count` what was committed, until it has `ended`."""
     while not ended():
         try:
             with transaction(url) as connection:
                 _listen(connection)
                 while not ended():
-                    if not _price_block(connection, entries_at_once, demands, tally):
+                    if not _price_block(connection, entries_at_once, demands, count):
                         _await_work(connection)
-                    if time.monotonic() - reported >= REPORT_SECONDS:
-                        reported = time.monotonic()
-                        log.info("%s", tally.report())
         except (psycopg2.OperationalError, psycopg2.InterfaceError, DatabaseUnavailableError) as error:
             log.warning("the database is away, what waits stays in its queue: %s", str(error).strip())
             time.sleep(RETRY_SECONDS)
-    return tally
 
 
 def reprice_all(url: str, entries_at_once: int, demands: Demands = registered_demand) -> RepriceTally:
     """Price what waits now, and return when nothing is left that no other worker has taken."""
     tally = RepriceTally()
     with transaction(url) as connection:
-        while _price_block(connection, entries_at_once, demands, tally):
+        while _price_block(connection, entries_at_once, demands, tally.add):
             pass
     return tally
 
 
-def _price_block(connection: Connection, entries: int, demands: Demands, tally: RepriceTally) -> bool:
+def _await_all(running: list[Future[None]], stopping: Event, report: Callable[[], None]) -> None:
+    """Wait for the threads and report every minute; where one fails, all stop and its error is raised."""
+    left = set(running)
+    while left:
+        done, left = wait(left, REPORT_SECONDS, FIRST_EXCEPTION)
+        if any(one.exception() for one in done):
+            stopping.set()
+        report()
+    for one in running:
+        one.result()
+
+
+def _price_block(connection: Connection, entries: int, demands: Demands, count: Callable[[Repriced], None]) -> bool:
     """Price products, then users, in one transaction each; returns whether there was anything to do."""
     worked = False
     for reprice_block in (reprice_products, partial(reprice_users, entries=entries)):
         live = continued_book(connection, demands)
         repriced = Repriced() if live is None else reprice_block(connection, live)
         connection.commit()
-        tally.add(repriced)
+        count(repriced)
         worked = worked or bool(repriced.queued_at)
     return worked
 

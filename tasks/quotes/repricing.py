@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -58,9 +59,17 @@ class Repriced:
     prices: int = 0
 
 
-@lru_cache(maxsize=2)  # a rollback goes back and forth
+_loading = Lock()
+
+
 def registered_demand(model_version: int) -> FittedDemand:
     """The model of a version, loaded once while it is in use."""
+    with _loading:
+        return _loaded_demand(model_version)
+
+
+@lru_cache(maxsize=2)  # a rollback goes back and forth
+def _loaded_demand(model_version: int) -> FittedDemand:
     return version_of(str(model_version)).demand()
 
 
@@ -200,8 +209,13 @@ def _store(
     kept = kept.assign(
         reasons=array_texts(reasons), book_id=live.book.book_id, decided_at=decisions.frame["decided_at"].to_numpy()
     )
-    _execute(connection, live, f"clear_repriced_{which}")
-    copy_frame(connection, ["pricing", f"repriced_{which}"], kept)
+    with connection.cursor() as cursor:
+        cursor.execute("DROP TABLE IF EXISTS repriced")
+        cursor.execute(
+            f"CREATE TEMPORARY TABLE repriced (LIKE pricing.repriced_{which} INCLUDING DEFAULTS) ON COMMIT DROP"
+        )
+        copy_frame(connection, ["pg_temp", "repriced"], kept)
+        cursor.execute(sql.query(f"store_repriced_{which}"))
 
 
 def _execute(connection: Connection, live: ContinuedBook, query: str, **parameters: Any) -> None:

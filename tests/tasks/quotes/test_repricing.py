@@ -138,14 +138,13 @@ def test_several_workers_share_the_queue(book_shop: Any) -> None:
     for turn in range(3):
         for user in users:
             record(book_shop, user, f"p{turn:02d}")
-    tallies: list[RepriceTally] = []
+    tallies = [RepriceTally() for _ in range(3)]
 
-    def work() -> None:
-        tallies.append(
-            reprice_until(lambda: waiting(book_shop) == 0, book_shop.url, 7, demands=lambda version: book_shop.demand)
-        )
+    def work(tally: RepriceTally) -> None:
+        nothing_waits = lambda: waiting(book_shop) == 0  # noqa: E731
+        reprice_until(nothing_waits, book_shop.url, 7, tally.add, demands=lambda version: book_shop.demand)
 
-    workers = [threading.Thread(target=work) for _ in range(3)]
+    workers = [threading.Thread(target=work, args=[tally]) for tally in tallies]
     for worker in workers:
         worker.start()
     for worker in workers:
