@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from models.demand.demand_curve import DemandCurve
-from models.evidence.challenger import LEAST_BEYOND, Contender, off_policy_figures
+from models.evidence.challenger import Contender, off_policy_figures
 from models.evidence.gates import LARGEST_WEIGHT_GAP, evidence_gates
 from models.features.decisions import Decisions, Split, split_by_time
 from models.pricing.policy import Guardrails, PricingPolicy
