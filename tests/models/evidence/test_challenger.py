@@ -228,17 +228,3 @@ def test_without_their_intervals_quotes_seem_to_be_drawn_over_all_prices(market,
     unknown = asked.test.frame.drop(columns=["held_lower", "held_upper"])
     mistaken = compared(market, asked._replace(test=replace(asked.test, frame=unknown)), 1.0, 0.35)
     assert mistaken["off_policy_mean_weight_gap"] > LARGEST_WEIGHT_GAP
-
-
-def test_a_price_is_tried_once_enough_quotes_reached_it(market, split):
-    asked = quoted(market, split)
-    found = compared(market, asked, 1.0, None)
-    test = asked.test
-    ratio = np.sort(test.price_ratio[test.consent])
-    assert found["tried_lowest"] == pytest.approx(ratio[LEAST_BEYOND - 1])
-    assert found["tried_highest"] == pytest.approx(ratio[-LEAST_BEYOND])
-    few = np.where(np.arange(len(test)) < LEAST_BEYOND - 1, test.frame["propensity"], np.nan)
-    sparse = compared(market, asked._replace(test=replace(test, frame=test.frame.assign(propensity=few))), 1.0, None)
-    assert (sparse["tried_lowest"], sparse["tried_highest"]) == (1.0, 1.0)
-    others = compared(market, split, 1.0, None)  # offers that were no quotes
-    assert (others["tried_lowest"], others["tried_highest"]) == (1.0, 1.0)
