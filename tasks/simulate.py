@@ -2,7 +2,6 @@
 
 import io
 import logging
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -26,6 +25,7 @@ from models.simulation.policy_trial import FIGURES, Comparison, Trial, compare
 from models.simulation.season import Season
 from models.simulation.season_comparison import compare_controls
 from models.simulation.season_pricing import LIST_PRICE
+from tasks.markdown import markdown_table
 from tasks.registry.policies import read_policy
 from tasks.training.encoders import chosen_encoders, embed_pictures, embed_texts
 
@@ -188,16 +188,11 @@ def simulation_page(simulation: Simulation) -> str:
     """The comparison as Markdown."""
     columns = ("", *simulation.names, "difference (95 % interval)")
     lines = [f"# Two policies in a simulated {simulation.domain} market", "", simulation.verdict(), ""]
-    lines += _markdown_table(columns, simulation.rows())
+    lines.append(markdown_table(columns, simulation.rows(), right=columns[1:]))
     if rows := simulation.season_rows():
         lines += ["", f"## The same stock sold over a week under {simulation.names[0]}", ""]
-        lines += _markdown_table(SEASON_COLUMNS, rows)
+        lines.append(markdown_table(SEASON_COLUMNS, rows, right=SEASON_COLUMNS[1:]))
     return "\n".join(lines)
-
-
-def _markdown_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    rule = ["---", *["--:"] * (len(columns) - 1)]
-    return [f"| {' | '.join(row)} |" for row in (columns, rule, *rows)]
 
 
 def _shown(name: str) -> str:

@@ -12,6 +12,7 @@ from tasks.books.certify import Certificate
 from tasks.books.price import PricedBook
 from tasks.books.review_page import price_changes, review_page
 from tasks.database import database_url, transaction
+from tasks.markdown import markdown_table
 from tasks.registry.promote import Promotion
 from tasks.registry.versions import describe_version
 from tasks.retries import RETRIED
@@ -68,7 +69,11 @@ def book_page(priced: PricedBook, promotion: Promotion, certificate: Certificate
         "",
         "## Why prices are where they are",
         "",
-        *_table(["reason", "prices"], [[reason, f"{count:,}"] for reason, count in certificate.binding.items()]),
+        markdown_table(
+            ["reason", "prices"],
+            [[reason, f"{count:,}"] for reason, count in certificate.binding.items()],
+            right=["prices"],
+        ),
         "",
         "## Limits on the whole book",
         "",
@@ -83,9 +88,9 @@ def book_page(priced: PricedBook, promotion: Promotion, certificate: Certificate
 
 def _limits(optimum: dict[str, Any]) -> list[str]:
     gap = (
-        f"Duality gap {optimum['duality_gap']:.1e}: prices inside the guardrails can be better by at most this share; "
-        f"the tolerance is {optimum['gap_tolerance']:.1e}, of which rounding to whole ticks explains "
-        f"{optimum['rounding_bound']:.1e}."
+        f"Duality gap {optimum['duality_gap']:.2g}: prices inside the guardrails can be better by at most this share; "
+        f"the tolerance is {optimum['gap_tolerance']:.2g}, of which rounding to whole ticks explains "
+        f"{optimum['rounding_bound']:.2g}."
     )
     if not optimum["constraints"]:
         return [f"None. {gap}"]
@@ -95,7 +100,7 @@ def _limits(optimum: dict[str, Any]) -> list[str]:
          *(f"{state[name]:,.6g}" for name in ("limit", "achieved", "slack", "shadow_price"))]
         for state in optimum["constraints"]
     ]  # fmt: skip
-    return [*_table(columns, rows), "", gap]
+    return [markdown_table(columns, rows, right=columns[2:]), "", gap]
 
 
 def _parity(parity: dict[str, Any], group: str, bound: float | None) -> list[str]:
@@ -112,7 +117,7 @@ def _parity(parity: dict[str, Any], group: str, bound: float | None) -> list[str
     return [
         "Mean price as a share of the uniform price of the same product, with 95 % intervals clustered by user.",
         "",
-        *_table(["group", "users", "prices", "as offered", "as expected to be paid"], rows),
+        markdown_table(["group", "users", "prices", "as offered", "as expected to be paid"], rows, ["users", "prices"]),
         "",
         f"{gaps}; {'no bound is set' if bound is None else f'the bound is {bound:.2%}'}.",
     ]
@@ -120,7 +125,3 @@ def _parity(parity: dict[str, Any], group: str, bound: float | None) -> list[str
 
 def _interval(group: dict[str, Any]) -> str:
     return f"{group['mean']:.2%} ({group['low']:.2%} to {group['high']:.2%})"
-
-
-def _table(columns: list[str], rows: list[list[str]]) -> list[str]:
-    return [f"| {' | '.join(cells)} |" for cells in (columns, ["---"] * len(columns), *rows)]

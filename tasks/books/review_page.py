@@ -7,6 +7,7 @@ from psycopg2.extensions import connection as Connection
 from tasks.books.certify import Certificate, of_book
 from tasks.books.price import PricedBook
 from tasks.database import read_rows
+from tasks.markdown import markdown_table
 from tasks.registry.promote import Promotion
 
 Change = dict[str, Any]
@@ -44,7 +45,7 @@ def _changes(changes: list[Change]) -> list[str]:
         return ["Nothing was quoted for these users and products before: every price is new."]
     columns = ["segment", "prices", "up", "by", "down", "by", "mean change"]
     rows = [_row(change) for change in changes if change["compared"]]
-    return [f"| {' | '.join(cells)} |" for cells in (columns, ["---"] * len(columns), *rows)]
+    return [markdown_table(columns, rows, right=columns[1:])]
 
 
 def _row(change: Change) -> list[str]:
@@ -81,7 +82,7 @@ def _guardrails(counts: dict[str, int]) -> str:
 def _limits(optimum: dict[str, Any]) -> str:
     limits = [f"{state['name']} {state['achieved']:,.6g} of {state['limit']:,.6g}" for state in optimum["constraints"]]
     more = f" and {len(limits) - 3} more" if len(limits) > 3 else ""
-    return f"{', '.join(limits[:3]) or 'none'}{more}; duality gap {optimum['duality_gap']:.1e}"
+    return f"{', '.join(limits[:3]) or 'none'}{more}; duality gap {optimum['duality_gap']:.2g}"
 
 
 def _counts(counts: dict[str, int]) -> str:

@@ -19,6 +19,7 @@ from tasks.data.collect import Load
 from tasks.data.snapshots import Snapshot, take_snapshot
 from tasks.data.suites import Suites
 from tasks.database import database_url, transaction
+from tasks.markdown import markdown_table
 from tasks.settings import Settings
 
 __all__ = ["BatchRefusedError", "LoadError", "Snapshot", "validate", "validate_load"]
@@ -118,25 +119,28 @@ def _close(connection: Connection, load: Load, state: str, validation: dict[str,
 def report_page(snapshot: Snapshot) -> str:
     """The validation as a page for people: what was checked, what failed, and where to read more."""
     tables = snapshot.validation.get("tables", {})
+    columns = ["table", "limit", "rows checked", "failing", "rows now", "in quarantine"]
     lines = [
         f"# {snapshot.dataset}",
         f"Snapshot `{snapshot.snapshot_id}`, money in {snapshot.currency}.",
         f"The newest fact is of {snapshot.as_of:%Y-%m-%d %H:%M} UTC.",
         "",
-        "| table | limit | rows checked | failing | rows now | in quarantine |",
-        "|---|---:|---:|---:|---:|---:|",
+        markdown_table(columns, [_checked(snapshot, name) for name in tables], right=columns[1:]),
+        "",
+        "## Rules",
+        "",
+        markdown_table(
+            ["table", "rule", "rows that break it"],
+            [[name, rule, f"{n:,}"] for name, table in tables.items() for rule, n in table["rules"].items()],
+            right=["rows that break it"],
+        ),
+        "",
+        f"Great Expectations' own pages: `{snapshot.validation.get('data_docs', 'none')}`.",
     ]
-    for name, table in tables.items():
-        cells = [
-            table["rows"],
-            table["failing"],
-            snapshot.row_counts[name],
-            snapshot.quarantined.get(name, 0),
-        ]
-        lines.append(f"| {name} | {table['limit']:.0%} | {' | '.join(f'{cell:,}' for cell in cells)} |")
-    lines += ["", "## Rules", "", "| table | rule | rows that break it |", "|---|---|---:|"]
-    lines += [
-        f"| {name} | {rule} | {count:,} |" for name, table in tables.items() for rule, count in table["rules"].items()
-    ]
-    lines += ["", f"Great Expectations' own pages: `{snapshot.validation.get('data_docs', 'none')}`."]
     return "\n".join(lines)
+
+
+def _checked(snapshot: Snapshot, name: str) -> list[str]:
+    table = snapshot.validation["tables"][name]
+    counts = (table["rows"], table["failing"], snapshot.row_counts[name], snapshot.quarantined.get(name, 0))
+    return [name, f"{table['limit']:.0%}", *(f"{count:,}" for count in counts)]

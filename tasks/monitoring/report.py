@@ -9,6 +9,7 @@ from prefect.artifacts import create_image_artifact, create_markdown_artifact
 from models.demand.demand_curve import DemandCurve
 from models.demand.metrics import Outcomes, calibration_table
 from models.evidence.drift import Finding
+from tasks.markdown import markdown_table
 from tasks.monitoring.judge import Surveillance
 from tasks.monitoring.observe import Observation
 from tasks.training.plots import ACCENT, INK, MUTED, data_url
@@ -47,12 +48,14 @@ def monitor_page(surveillance: Surveillance, observation: Observation) -> str:
         "",
         "A dot is a window within its limit, a cross one in breach, a dash one with too little to tell; newest last.",
         "",
-        "| check | leads to | newest | limit | rows | in figures | windows |",
-        "| --- | --- | ---: | ---: | ---: | --- | --- |",
-        *(_row(finding, surveillance) for finding in newest),
+        markdown_table(
+            ["check", "leads to", "newest", "limit", "rows", "in figures", "windows"],
+            [_row(finding, surveillance) for finding in newest],
+            right=["newest", "limit", "rows"],
+        ),
     ]
     if len(answered) >= FEW_ANSWERS:
-        lines += ["", "## Promised and realised purchases, by tenth of the promise", "", *_calibration(answered)]
+        lines += ["", "## Promised and realised purchases, by tenth of the promise", "", _calibration(answered)]
     return "\n".join(lines)
 
 
@@ -63,21 +66,24 @@ def with_promises(quotes: pd.DataFrame) -> pd.DataFrame:
     return answered.assign(promised=curve.purchase_probability(answered["price"] / answered["list_price"]))
 
 
-def _row(finding: Finding, surveillance: Surveillance) -> str:
+def _row(finding: Finding, surveillance: Surveillance) -> list[str]:
     seen = [each for window in surveillance.findings for each in window if each.check == finding.check]
     marks = "".join("—" if np.isnan(each.value) else "✗" if each.is_breached else "·" for each in seen)
     value = "" if np.isnan(finding.value) else f"{finding.value:.2f}"
     action = finding.action.replace("_", " ")
     name = finding.check.replace("_", " ")
-    return f"| {name} | {action} | {value} | {finding.limit:.2f} | {finding.rows:,} | {finding.excess} | {marks} |"
+    return [name, action, value, f"{finding.limit:.2f}", f"{finding.rows:,}", finding.excess, marks]
 
 
-def _calibration(answered: pd.DataFrame) -> list[str]:
+def _calibration(answered: pd.DataFrame) -> str:
     bought = answered["purchased"].to_numpy("float64")
     outcomes = Outcomes.of(bought, np.ones(len(bought)), answered["user_id"])
     table = calibration_table(outcomes, answered["promised"].to_numpy("float64"))
-    rows = [f"| {row.decile} | {row.rows:,} | {row.predicted:.2%} | {row.observed:.2%} |" for row in table.itertuples()]
-    return ["| tenth | quotes | promised | realised |", "| ---: | ---: | ---: | ---: |", *rows]
+    columns = ["tenth", "quotes", "promised", "realised"]
+    rows = (
+        [str(row.decile), f"{row.rows:,}", f"{row.predicted:.2%}", f"{row.observed:.2%}"] for row in table.itertuples()
+    )
+    return markdown_table(columns, rows, right=columns)
 
 
 def _plot(answered: pd.DataFrame, observation: Observation) -> Figure:

@@ -4,6 +4,7 @@ import pandas as pd
 
 from models.demand.evaluation import Evaluation
 from tasks.data.snapshots import Snapshot
+from tasks.markdown import markdown_table
 from tasks.training.evaluate import evidence_line
 from tasks.training.fit import TrainedDemand
 
@@ -83,13 +84,8 @@ def _table(comparison: pd.DataFrame) -> str:
     shown = chosen.assign(
         shown=[f"{row.value:.3f} ({row.low:.3f} to {row.high:.3f})" for row in chosen.itertuples()]
     ).pivot(index="model", columns="metric", values="shown")[list(SHOWN_METRICS)]
-    header = ["model", *SHOWN_METRICS.values()]
-    rows = [
-        header,
-        ["---"] * len(header),
-        *([model, *cells] for model, cells in zip(shown.index, shown.to_numpy(), strict=True)),
-    ]
-    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+    rows = ([model, *cells] for model, cells in zip(shown.index, shown.to_numpy(), strict=True))
+    return markdown_table(["model", *SHOWN_METRICS.values()], rows)
 
 
 def _identification(trained: TrainedDemand) -> str:

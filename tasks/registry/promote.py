@@ -16,6 +16,7 @@ from models.pricing.policy import PricingPolicy
 from models.pricing.presets import tightened_for_cold_start
 from tasks.data.snapshots import Snapshot, latest_snapshot
 from tasks.database import database_url
+from tasks.markdown import markdown_table
 from tasks.registry.policies import read_policy
 from tasks.registry.versions import MODEL_NAME, RegisteredDemand, champion_of, describe_version, tag_version, version_of
 from tasks.retries import RETRIED
@@ -128,8 +129,5 @@ def _publish_gates(registered: RegisteredDemand, gates: tuple[Gate, ...], policy
 
 def gates_table(gates: tuple[Gate, ...]) -> str:
     """Every gate with what was measured and demanded, as Markdown."""
-    rows = [["gate", "measured", "demanded", ""], ["---"] * 4]
-    rows += [
-        [gate.name, f"{gate.measured:.4g}", gate.demanded, "passed" if gate.passed else "FAILED"] for gate in gates
-    ]
-    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+    rows = ([gate.name, f"{gate.measured:.4g}", gate.demanded, "passed" if gate.passed else "FAILED"] for gate in gates)
+    return markdown_table(["gate", "measured", "demanded", ""], rows, right=["measured"])

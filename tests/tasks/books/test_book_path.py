@@ -275,7 +275,7 @@ def test_the_book_s_page_and_plots(shop: Any) -> None:
     page = book_page(priced, promotion, certificate)
     assert "# Book 1 of shop" in page
     assert "## Parity between groups (protected_group)" in page
-    assert "| a | " in page and "as expected to be paid" in page
+    assert "| a&emsp; | " in page and "as expected to be paid" in page
     assert "no bound is set" in page
     figures = book_plots(priced.sample, priced.parity)
     assert set(figures) == set(CAPTIONS)
@@ -316,7 +316,7 @@ def test_the_reviewer_s_page_says_what_changes_for_whom(shop: Any) -> None:
     assert everything["share_down"] > 0.5 and -shop.step <= everything["mean_fall"] < 0
     page = review_page(priced, promotion, certificate, changes)
     assert f"Book {priced.book.book_id}: " in page and "none broken" in page and "no breach" in page
-    assert "| all, against what is quoted now | " in page and "| c1 | " in page
+    assert "| all, against what is quoted now&emsp; | " in page and "| c1&emsp; | " in page
 
 
 def test_a_run_that_failed_scores_only_the_blocks_it_lacks(shop: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -332,9 +332,9 @@ def test_the_report_and_the_data_docs_name_every_rule(shop, take_in, settings):
     shop["offers"].loc[4, "price"] = -1.0
     snapshot = take_in(shop)
     page = report_page(snapshot)
-    assert "| offers | 10% | 40 | 1 | 39 | 1 |" in page
-    assert "| offers | price is above 0 | 1 |" in page
-    assert "| behaviour | user_id is in users | 0 |" in page
+    assert "| offers&emsp; | 10%&emsp; | 40&emsp; | 1&emsp; | 39&emsp; | 1 |" in page
+    assert "| offers&emsp; | price is above 0&emsp; | 1 |" in page
+    assert "| behaviour&emsp; | user_id is in users&emsp; | 0 |" in page
     docs = settings.home / "data_docs"
     assert (docs / "index.html").is_file()
     [offers] = docs.glob("validations/offers/**/*.html")

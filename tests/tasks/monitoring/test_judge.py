@@ -130,7 +130,7 @@ def test_the_page_says_what_was_found(book_shop: Any) -> None:
     surveillance = judge.fn(observation, 1, 0.01)
     page = monitor_page(surveillance, observation)
     assert "- **retrain**: purchases, profit" in page
-    assert "| purchases | retrain |" in page
+    assert "| purchases&emsp; | retrain&emsp; |" in page
     assert "——✗ |" in page
     assert "by tenth of the promise" in page
 

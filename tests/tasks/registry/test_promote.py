@@ -187,12 +187,15 @@ def test_the_figures_of_every_gate_are_written_on_the_version_also_when_it_fails
     uplift = figures["off-policy uplift, 95 % lower bound"]
     assert (uplift["measured"], uplift["passed"]) == (0.2, True)
     assert registry.described[2].startswith(GATES_HEADING)
-    assert "| guardrail violations in the sample | 3 | = 0 | FAILED |" in registry.described[2]
+    assert "| guardrail violations in the sample&emsp; | 3&emsp; | = 0&emsp; | FAILED |" in registry.described[2]
 
 
 def test_the_table_of_gates_has_a_row_each():
     table = gates_table((Gate("one", 0.12345, "> 0", passed=True), Gate("two", float("nan"), "= 1", passed=False)))
-    assert table.splitlines()[2:] == ["| one | 0.1235 | > 0 | passed |", "| two | nan | = 1 | FAILED |"]
+    assert table.splitlines()[2:] == [
+        "| one&emsp; | 0.1235&emsp; | > 0&emsp; | passed |",
+        "| two&emsp; | nan&emsp; | = 1&emsp; | FAILED |",
+    ]
 
 
 def test_a_section_of_the_description_is_replaced_and_the_card_before_it_stays(monkeypatch):

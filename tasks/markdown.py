@@ -1,0 +1,12 @@
+"""Tables on the pages that people read in MLflow and Prefect."""
+
+from collections.abc import Collection, Iterable, Sequence
+
+_GAP = "&emsp;"  # MLflow sets columns side by side without any room between them
+
+
+def markdown_table(columns: Sequence[str], rows: Iterable[Sequence[str]], right: Collection[str] = ()) -> str:
+    """A pipe table of texts, the columns named in `right` set to the right; it needs an empty line before it."""
+    rule = ["---:" if column in right else "---" for column in columns]
+    head, *body = (f"| {f'{_GAP} | '.join(cells)} |" for cells in (columns, *rows))
+    return "\n".join([head, f"| {' | '.join(rule)} |", *body])
