@@ -207,6 +207,9 @@ def monitor(hours: Annotated[float, typer.Option(min=0.01, help="Length of a win
         from flows.monitor import monitor as monitor_flow
 
         surveillance = monitor_flow(MonitorParameters(window_hours=hours))
+    if surveillance is None:
+        answers.console.print("No price book is live yet: publish one with `pricing run`.")
+        return
     answers.print_surveillance(surveillance)
 
 

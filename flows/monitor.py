@@ -3,6 +3,7 @@
 from typing import Self
 
 from prefect import flow
+from prefect.states import Completed
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from models.form import as_form
@@ -37,9 +38,15 @@ class MonitorParameters(BaseModel):
 
 
 @flow(name="monitor", timeout_seconds=1800)  # one that hangs would keep the hourly ones from starting
-def monitor(parameters: MonitorParameters) -> Surveillance:
-    """Observe the last windows, judge them, report them, and raise the alarms that retrain, warn or roll back."""
+def monitor(parameters: MonitorParameters) -> Surveillance | None:
+    """Observe the last windows, judge them, report them, and raise the alarms that retrain, warn or roll back.
+
+    Before the first book is live there is nothing to observe, and nothing wrong.
+    """
     observation = observe(Windows(parameters.window_hours, parameters.windows))
+    if observation is None:
+        nothing = "no price book is live yet: publish one with `pricing run`"
+        return Completed(name="NothingLive", message=nothing)  # type: ignore[return-value]  # the run's state, not a value
     surveillance = judge(observation, parameters.at_least, parameters.false_alarm)
     report_monitoring(surveillance, observation)
     raise_alarms(surveillance, observation)

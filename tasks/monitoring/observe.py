@@ -9,7 +9,6 @@ from prefect import task
 from psycopg2.extensions import connection as Connection
 
 import sql
-from models.errors import PricingError
 from models.pricing.policy import PricingPolicy
 from tasks.books.candidates import groups_of_users
 from tasks.database import database_url, read_arrow, read_rows, transaction
@@ -22,10 +21,6 @@ REFERENCE = timedelta(days=28)  # before the snapshot that the model learnt from
 
 FEATURES = {"behaviour": ("kind", "category", "dwell_seconds"),
             "market": ("competitor_price_to_list", "demand_index", "supply_index")}  # fmt: skip
-
-
-class NothingToMonitorError(PricingError):
-    """No prices are live."""
 
 
 @dataclass(frozen=True)
@@ -65,16 +60,12 @@ class Observation:
 
 
 @task(**RETRIED)
-def observe(windows: Windows) -> Observation:
-    """Read what the windows hold of the live model's quotes, and of behaviour and the market.
-
-    Raises:
-        NothingToMonitorError: no book is live.
-    """
+def observe(windows: Windows) -> Observation | None:
+    """Read what the windows hold of the live model's quotes, and of behaviour and the market; None: no book is live."""
     return observed_at(datetime.now(UTC), windows, database_url(Settings()))
 
 
-def observed_at(now: datetime, windows: Windows, url: str) -> Observation:
+def observed_at(now: datetime, windows: Windows, url: str) -> Observation | None:
     """What the task does, as if it were `now`."""
     ends = windows.ends(now)
     length = timedelta(hours=windows.hours)
@@ -82,7 +73,7 @@ def observed_at(now: datetime, windows: Windows, url: str) -> Observation:
     with transaction(url) as connection:
         rows = read_rows(connection, sql.query("monitored_book"), {"now": now})
         if not rows:
-            raise NothingToMonitorError("no price book is live yet: publish one with `pricing run`")
+            return None
         live = rows[0]
         policy = PricingPolicy.from_mapping(live["policy"], origin=f"book {live['book_id']}")
         quotes, sampled = _quotes(connection, period | {"model_version": live["model_version"]})

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 import tasks.monitoring.judge
 from flows.monitor import MonitorParameters, monitor
 from tasks.monitoring.judge import Surveillance, judge, raise_alarms
-from tasks.monitoring.observe import NothingToMonitorError, Observation, Windows, observed_at
+from tasks.monitoring.observe import Observation, Windows, observed_at
 from tasks.monitoring.report import monitor_page
 
 NOW = datetime.now(UTC)
@@ -36,7 +36,9 @@ def quote_everyone(shop: Any, share_bought: float) -> None:
 
 
 def observe(shop: Any) -> Observation:
-    return observed_at(NOW, WINDOWS, shop.url)
+    observation = observed_at(NOW, WINDOWS, shop.url)
+    assert observation is not None
+    return observation
 
 
 def breached(surveillance: Surveillance) -> set[str]:
@@ -44,8 +46,11 @@ def breached(surveillance: Surveillance) -> set[str]:
 
 
 def test_without_prices_there_is_nothing_to_monitor(book_shop: Any) -> None:
-    with pytest.raises(NothingToMonitorError, match="pricing run"):
-        observe(book_shop)
+    assert observed_at(NOW, WINDOWS, book_shop.url) is None
+    with prefect_test_harness(server_startup_timeout=120):
+        state = monitor(MonitorParameters(), return_state=True)
+    assert (state.name, state.result()) == ("NothingLive", None)
+    assert "pricing run" in state.message
 
 
 def test_windows_end_on_whole_hours_and_not_in_the_future() -> None:
