@@ -203,12 +203,12 @@ def reprice(
 def monitor(hours: Annotated[float, typer.Option(min=0.01, help="Length of a window.")] = 24) -> None:
     """What the model promised against what happened, in the last five windows; the hourly flow does the same."""
     with _platform():
-        from flows.monitor import MonitorParameters
+        from flows.monitor import NOTHING_LIVE, MonitorParameters
         from flows.monitor import monitor as monitor_flow
 
         surveillance = monitor_flow(MonitorParameters(window_hours=hours))
     if surveillance is None:
-        answers.console.print("No price book is live yet: publish one with `pricing run`.")
+        answers.console.print(NOTHING_LIVE)
         return
     answers.print_surveillance(surveillance)
 

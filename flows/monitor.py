@@ -11,6 +11,8 @@ from tasks.monitoring.judge import Surveillance, judge, raise_alarms
 from tasks.monitoring.observe import Windows, observe
 from tasks.monitoring.report import report_monitoring
 
+NOTHING_LIVE = "no price book is live yet: publish one with `pricing run`"
+
 
 class MonitorParameters(BaseModel):
     """Which windows of time to look at, and when they amount to an alarm."""
@@ -45,8 +47,7 @@ def monitor(parameters: MonitorParameters) -> Surveillance | None:
     """
     observation = observe(Windows(parameters.window_hours, parameters.windows))
     if observation is None:
-        nothing = "no price book is live yet: publish one with `pricing run`"
-        return Completed(name="NothingLive", message=nothing)  # type: ignore[return-value]  # the run's state, not a value
+        return Completed(name="NothingLive", message=NOTHING_LIVE)  # type: ignore[return-value]  # the run's state
     surveillance = judge(observation, parameters.at_least, parameters.false_alarm)
     report_monitoring(surveillance, observation)
     raise_alarms(surveillance, observation)

@@ -117,15 +117,16 @@ def reprice_all(url: str, entries_at_once: int, demands: Demands = registered_de
 
 
 def _await_all(running: list[Future[None]], stopping: Event, report: Callable[[], None]) -> None:
-    """Wait for the threads and report every minute; where one fails, all stop and its error is raised."""
+    """Wait for the threads and report every minute; where one fails, or this wait does, all stop."""
     left = set(running)
-    while left:
-        done, left = wait(left, REPORT_SECONDS, FIRST_EXCEPTION)
-        if any(one.exception() for one in done):
-            stopping.set()
-        report()
-    for one in running:
-        one.result()
+    try:
+        while left:
+            done, left = wait(left, REPORT_SECONDS, FIRST_EXCEPTION)
+            report()
+            for one in done:
+                one.result()
+    finally:
+        stopping.set()
 
 
 def _price_block(connection: Connection, entries: int, demands: Demands, count: Callable[[Repriced], None]) -> bool:

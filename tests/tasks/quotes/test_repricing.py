@@ -1,5 +1,7 @@
 """Prices between two books, on a real database: what users do and what the market does reaches the live price."""
 
+import os
+import signal
 import threading
 from typing import Any
 
@@ -10,14 +12,15 @@ import pytest
 
 import sql
 import tasks.quotes.replay
+import tasks.quotes.reprice
 import tasks.quotes.repricing
 from models.pricing.policy import Exploration, Guardrails, PricingPolicy
 from tasks.database import transaction
 from tasks.quotes.explain import explain_quote
 from tasks.quotes.quote import quote
 from tasks.quotes.replay import replay
-from tasks.quotes.reprice import RepriceTally, reprice_all, reprice_until
-from tasks.quotes.repricing import RepricingError
+from tasks.quotes.reprice import RepriceTally, reprice_all, reprice_until, reprice_waiting
+from tasks.quotes.repricing import RepricingError, reprice_users
 from tasks.registry.versions import VersionNotFoundError
 from tasks.training.features import read_decisions
 
@@ -155,6 +158,43 @@ def test_several_workers_share_the_queue(book_shop: Any) -> None:
     reprice(book_shop)
     again = book_shop.rows("SELECT * FROM pricing.repriced_personal ORDER BY user_id, product_id")
     pd.testing.assert_frame_equal(priced.drop(columns="repriced_at"), again.drop(columns="repriced_at"))
+
+
+@pytest.fixture
+def fitted(book_shop: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The shop with its model as the registered one."""
+    monkeypatch.setattr(tasks.quotes.repricing, "_loaded_demand", lambda version: book_shop.demand)
+    monkeypatch.setattr(tasks.quotes.reprice.torch, "set_num_threads", lambda threads: None)  # the other tests' too
+    book_shop.published(FREE)
+    for number in range(30):
+        record(book_shop, f"u{number:03d}")
+    return book_shop
+
+
+def test_the_transactions_of_a_worker_share_the_queue_until_its_time_is_over(fitted: Any) -> None:
+    assert reprice_waiting.fn(0.05, 4, 2).entries == 30
+    assert waiting(fitted) == 0
+
+
+def test_a_worker_that_is_asked_to_stop_ends_its_transactions(fitted: Any) -> None:
+    threading.Timer(2.0, os.kill, [os.getpid(), signal.SIGTERM]).start()
+    assert reprice_waiting.fn(None, 4, 2).entries == 30
+
+
+def test_one_transaction_that_fails_ends_the_others_with_its_error(
+    fitted: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = iter(range(100))
+
+    def failing(*arguments: Any, **options: Any) -> Any:
+        if next(calls) == 3:
+            raise RepricingError("a rule is broken")
+        return reprice_users(*arguments, **options)
+
+    monkeypatch.setattr(tasks.quotes.reprice, "reprice_users", failing)
+    with pytest.raises(RepricingError, match="a rule is broken"):
+        reprice_waiting.fn(None, 4, 2)
+    assert waiting(fitted) > 0
 
 
 def test_a_cost_that_rises_lifts_everybodys_price_of_the_product(book_shop: Any) -> None:
