@@ -210,7 +210,6 @@ def _store(
         reasons=array_texts(reasons), book_id=live.book.book_id, decided_at=decisions.frame["decided_at"].to_numpy()
     )
     with connection.cursor() as cursor:
-        cursor.execute("DROP TABLE IF EXISTS repriced")
         cursor.execute(
             f"CREATE TEMPORARY TABLE repriced (LIKE pricing.repriced_{which} INCLUDING DEFAULTS) ON COMMIT DROP"
         )
