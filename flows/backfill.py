@@ -11,8 +11,10 @@ from tasks.data.collect import Period, collect_period
 from tasks.data.snapshots import Snapshot
 from tasks.data.validate import validate
 from tasks.sources import SourceParameters
+from tasks.training.continuation import choose_source
 
 MOST_PERIODS = 1_000
+LONGEST_SECONDS = 24 * 3600
 
 
 class BackfillParameters(BaseModel):
@@ -43,11 +45,12 @@ class BackfillParameters(BaseModel):
         return [Period(*bounds, number) for number, bounds in enumerate(zip(starts, ends, strict=True))]
 
 
-@flow(name="backfill")
+@flow(name="backfill", timeout_seconds=LONGEST_SECONDS)
 def backfill(parameters: BackfillParameters) -> Snapshot:
     """Collect and validate one period after the other; a refused one ends it, and those before it stay merged."""
+    source = choose_source(parameters.source)
     for period in parameters.periods():
-        snapshot = validate(collect_period(parameters.source, period))
+        snapshot = validate(collect_period(source, period))
     return snapshot
 
 

@@ -37,6 +37,14 @@ class Approval(StrEnum):
     review = "review"
 
 
+class LeastApproval(StrEnum):
+    """What every book needs before it goes live."""
+
+    automatic = "automatic"
+    review = "review"
+    two_person = "two_person"
+
+
 class Market(StrEnum):
     """The domains that marketplaces are simulated in."""
 
@@ -163,14 +171,28 @@ def books() -> None:
 @app.command(epilog="Example: pricing approve 3")
 def approve(
     version: Annotated[int, typer.Argument(min=1, help="The model version whose prices wait to go live.")],
+    book: Annotated[
+        int | None, typer.Option(min=1, help="The book whose card you read, where several of a version wait.")
+    ] = None,
 ) -> None:
     """Approve the prices that a version waits to put live, as the user that the database knows you by."""
     from tasks.books.approvals import approve as approve_version
 
-    book = approve_version(version)
+    approved = approve_version(version, book)
     answers.console.print(
-        f"Book {book} of version {version} is approved; the flow that waits for it goes on by itself."
+        f"Book {approved} of version {version} is approved; the flow that waits for it goes on by itself."
     )
+
+
+@app.command(epilog="Example: pricing require-approval two_person")
+def require_approval(
+    least: Annotated[LeastApproval, typer.Argument(help="two_person: by somebody else than who trained the version.")],
+) -> None:
+    """Require an approval of every book from now on, whatever a deployment asks for; for the database's owner."""
+    from tasks.books.approvals import require_approval as require
+
+    require(least.value)
+    answers.console.print(f"From now on every book needs: {least.value}.")
 
 
 @app.command(epilog="Examples: pricing rollback · pricing rollback 3")

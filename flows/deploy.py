@@ -6,15 +6,20 @@ from prefect import flow
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from models.form import as_form
+from tasks.books.approvals import Approval, stricter_approval
 from tasks.books.book_report import report_book
 from tasks.books.certify import certify
 from tasks.books.choose import choose_candidates
+from tasks.books.live_page import report_live
 from tasks.books.price import price
 from tasks.books.publish import LiveBook, already_live, publish, repair_champion
 from tasks.books.review import await_approval, submit_for_review
 from tasks.books.score import score_candidates
 from tasks.registry.promote import promote
 from tasks.runners import Runner, for_each_block
+
+LONGEST_REVIEW_HOURS = 168
+LONGEST_SECONDS = (24 + LONGEST_REVIEW_HOURS) * 3600
 
 
 class DeployParameters(BaseModel):
@@ -29,13 +34,18 @@ class DeployParameters(BaseModel):
     approval: Literal["automatic", "review"] = Field(
         "automatic",
         title="Approval",
-        description="automatic: prices that pass every gate go live; review: only once `pricing approve` has run.",
+        description="automatic: prices that pass every gate go live, unless the database requires more; review: only "
+        "once `pricing approve` has run.",
     )
     two_person: bool = Field(
         False, title="Two persons", description="With review: who approves must not be who trained the version."
     )
     review_hours: float = Field(
-        24, gt=0, le=168, title="Hours for the review", description="After them the prices are discarded."
+        24,
+        gt=0,
+        le=LONGEST_REVIEW_HOURS,
+        title="Hours for the review",
+        description="After them the prices are discarded.",
     )
 
     runner: Runner = Field(
@@ -51,20 +61,27 @@ class DeployParameters(BaseModel):
             raise ValueError("two_person needs approval = review: nobody approves an automatic deployment")
         return self
 
+    @property
+    def asked_approval(self) -> Approval:
+        """What this deployment asks for."""
+        return "two_person" if self.two_person else self.approval
 
-@flow(name="deploy")
+
+@flow(name="deploy", timeout_seconds=LONGEST_SECONDS)
 def deploy(parameters: DeployParameters) -> LiveBook:
-    """Promote, choose, score, price, certify, report, await approval if asked for, and publish."""
+    """Promote, choose, score, price, certify, report, await approval if asked for or required, and publish."""
     repair_champion()
     promotion = promote(parameters.version, parameters.policy)
     if live := already_live(promotion):
+        report_live(live)
         return live
     blocks = for_each_block(parameters.runner, score_candidates, choose_candidates(promotion), promotion)
     priced = price(promotion, blocks)
     certificate = certify(priced, promotion)
     report_book(priced, promotion, certificate)
-    if parameters.approval == "review":
-        await_approval(
-            submit_for_review(priced, promotion, certificate, parameters.two_person, parameters.review_hours)
-        )
-    return publish(priced, certificate)
+    approval = stricter_approval(parameters.asked_approval)
+    if approval != "automatic":
+        await_approval(submit_for_review(priced, promotion, certificate, approval, parameters.review_hours))
+    live = publish(priced, certificate)
+    report_live(live)
+    return live

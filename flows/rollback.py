@@ -4,7 +4,10 @@ from prefect import flow
 from pydantic import BaseModel, ConfigDict, Field
 
 from models.form import as_form
+from tasks.books.live_page import report_live
 from tasks.books.publish import LiveBook, roll_back
+
+LONGEST_SECONDS = 600
 
 
 class RollbackParameters(BaseModel):
@@ -17,7 +20,9 @@ class RollbackParameters(BaseModel):
     )
 
 
-@flow(name="rollback")
+@flow(name="rollback", timeout_seconds=LONGEST_SECONDS)
 def rollback(parameters: RollbackParameters) -> LiveBook:
     """Make an earlier book live again; its prices were kept, so this is a switch and not a copy."""
-    return roll_back(parameters.book)
+    live = roll_back(parameters.book)
+    report_live(live)
+    return live

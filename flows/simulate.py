@@ -10,6 +10,8 @@ from models.simulation.domains import Domain
 from models.simulation.marketplace import MarketplaceConfig
 from tasks.simulate import LIST_PRICE_NAME, Simulation, learn, report_simulation, sell_season, try_policy
 
+LONGEST_SECONDS = 6 * 3600
+
 
 class SimulateParameters(BaseModel):
     """Which policies to compare, and on what."""
@@ -39,7 +41,7 @@ class SimulateParameters(BaseModel):
         return [replace(first, seed=self.seed + number) for number in range(self.seeds)]
 
 
-@flow(name="simulate")
+@flow(name="simulate", timeout_seconds=LONGEST_SECONDS)
 def simulate(parameters: SimulateParameters) -> Simulation:
     """Learn each marketplace's demand, price its requests under both policies, and judge the prices by its truth."""
     trials = [learn(config) for config in parameters.marketplaces()]

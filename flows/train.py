@@ -7,13 +7,17 @@ from models.form import as_form
 from tasks.books.publish import repair_champion
 from tasks.data.collect import collect
 from tasks.data.validate import validate
+from tasks.registry.pages import report_version
 from tasks.registry.register import find_registered, register
 from tasks.registry.versions import RegisteredDemand
 from tasks.runners import Runner, for_each_block
 from tasks.sources import SourceParameters
+from tasks.training.continuation import choose_policy, choose_source
 from tasks.training.evaluate import evaluate
 from tasks.training.extract import cut_offers, extract, extract_block
 from tasks.training.fit import Recipe, fit
+
+LONGEST_SECONDS = 24 * 3600  # a run that hangs must not keep every later one waiting
 
 
 class TrainParameters(BaseModel):
@@ -22,10 +26,11 @@ class TrainParameters(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", json_schema_extra=as_form)
 
     source: SourceParameters = Field(SourceParameters(), title="Source", description="Where the tables come from.")
-    policy: str = Field(
-        "ecommerce",
+    policy: str | None = Field(
+        None,
         title="Policy",
-        description="A preset's name or the path of a TOML file, registered with the model.",
+        description="A preset's name or the path of a TOML file, registered with the model; empty: the live version's "
+        "own, and before there is one, ecommerce.",
     )
     recipe: Recipe = Field(Recipe(), title="Recipe", description="How the demand model is made.")
     runner: Runner = Field(
@@ -36,15 +41,19 @@ class TrainParameters(BaseModel):
     )
 
 
-@flow(name="train")
+@flow(name="train", timeout_seconds=LONGEST_SECONDS)
 def train(parameters: TrainParameters) -> RegisteredDemand:
     """Collect, validate, extract, fit, evaluate and register; the same data and recipe are not fit twice."""
     repair_champion()
-    snapshot = validate(collect(parameters.source))
+    source, policy = choose_source(parameters.source), choose_policy(parameters.policy)
+    snapshot = validate(collect(source))
     if known := find_registered(snapshot, parameters.recipe):
+        report_version(known)
         return known
     blocks = for_each_block(parameters.runner, extract_block, cut_offers(snapshot), snapshot)
     features = extract(snapshot, blocks)
     trained = fit(features, parameters.recipe)
-    evaluation = evaluate(trained, snapshot, parameters.policy)
-    return register(trained, evaluation, snapshot, parameters.recipe, parameters.policy)
+    evaluation = evaluate(trained, snapshot, policy)
+    registered = register(trained, evaluation, snapshot, parameters.recipe, source, policy)
+    report_version(registered)
+    return registered

@@ -3,10 +3,12 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from math import nan
+from typing import Any
 
 # Expected calibration error on held-out offers; few offers show some by chance alone, so its lower bound counts.
 LARGEST_CALIBRATION_ERROR = 0.05
 LARGEST_CONFOUNDING = 1.4  # slope s₂ of the price term on randomised offers; above it confounding remains
+LEAST_RESPONSE = 0.5  # the same; below it drawn prices moved sales by less than half of what the model says
 LEAST_EFFECTIVE_SAMPLE = 100  # offers; with fewer the interval of a value cannot be trusted
 LARGEST_WEIGHT_GAP = 0.1  # of the mean weight from 1 beyond sampling error: wrong densities or a wrong support
 LEAST_COVERAGE = 0.95  # share of prices inside the logged support
@@ -15,7 +17,7 @@ LARGEST_SLOWDOWN = 1.2  # of the champion's time for the same decisions
 # What is measured of prices, and so under one policy; the other figures are of the demand model alone.
 OF_PRICES = (
     "off_policy_", "tried_", "priced_sample", "refused_by_fault", "guardrail_violations", "protected_group_changes",
-    "parity_",
+    "parity_", "latency_",
 )  # fmt: skip
 
 Metrics = Mapping[str, float]
@@ -66,8 +68,15 @@ def under_policy(metrics: Metrics, of_prices: Metrics) -> dict[str, float]:
 
 
 def promotion_gates(metrics: Metrics, champion: int) -> list[Gate]:
-    """Return all gates; `champion` is the version that prices the same dataset now, 0 where none does."""
-    return [*quality_gates(metrics), *conduct_gates(metrics), *evidence_gates(metrics, champion)]
+    """Return all gates on a model and its prices; `champion` prices the same dataset now, 0 where none does."""
+    return [*quality_gates(metrics), *conduct_gates(metrics, champion), *evidence_gates(metrics, champion)]
+
+
+def data_gate(tables: Mapping[str, Mapping[str, Any]]) -> Gate:
+    """Return the gate on the data: of each validated table its `rows`, those `failing`, and the `limit` as a share."""
+    allowed = {name: max(table["rows"] * table["limit"], 1e-9) for name, table in tables.items()}
+    used = max((table["failing"] / allowed[name] for name, table in tables.items()), default=nan)
+    return Gate("failing rows of a table, of those allowed", used, "≤ 1", used <= 1)
 
 
 def quality_gates(metrics: Metrics) -> list[Gate]:
@@ -84,10 +93,12 @@ def quality_gates(metrics: Metrics) -> list[Gate]:
         Gate("share of demand curves falling in price", falling, "= 1", falling == 1),
         _at_most("calibration error, 95 % lower bound", metrics, "ece_low", LARGEST_CALIBRATION_ERROR),
     ]
-    if "price_slope_on_randomised" in metrics:
-        gates.append(
-            _at_most("price slope on randomised offers", metrics, "price_slope_on_randomised", LARGEST_CONFOUNDING)
+    if (slope := metrics.get("price_slope_on_randomised")) is not None:
+        demanded, passed = (
+            f"{LEAST_RESPONSE:g} to {LARGEST_CONFOUNDING:g}",
+            LEAST_RESPONSE <= slope <= LARGEST_CONFOUNDING,
         )
+        gates.append(Gate("price slope on randomised offers", slope, demanded, passed))
     if "log_loss_gain_over_champion_high" in metrics:
         # Blocked only where the challenger is surely worse; whether it earns more is for the off-policy evidence.
         name = "log loss gained over the champion, 95 % upper bound"
@@ -95,7 +106,7 @@ def quality_gates(metrics: Metrics) -> list[Gate]:
     return gates
 
 
-def conduct_gates(metrics: Metrics) -> list[Gate]:
+def conduct_gates(metrics: Metrics, champion: int) -> list[Gate]:
     """Gates on a sample of the challenger's prices, and on the time they take where there is a champion."""
     gates = [
         _at_least("prices in the sample", metrics, "priced_sample", 1),
@@ -105,7 +116,7 @@ def conduct_gates(metrics: Metrics) -> list[Gate]:
     ]
     if "parity_bound" in metrics:
         gates.append(_at_most("parity gap of the sample", metrics, "parity_gap", metrics["parity_bound"]))
-    if "latency_ratio" in metrics:
+    if champion != 0:
         # The median of few runs on a busy machine; its lower bound says whether the challenger is surely slower.
         name = "time to price over the champion's, lower bound of the median"
         gates.append(_at_most(name, metrics, "latency_ratio_low", LARGEST_SLOWDOWN))
@@ -118,7 +129,7 @@ def evidence_gates(metrics: Metrics, champion: int) -> list[Gate]:
     In a cold start only what is surely worse than the champion or the logged prices fails, where there are offers
     enough to say so.
     """
-    gates = [] if metrics.get("off_policy_offers", nan) == 0 else [*_same_champion(metrics, champion)]
+    gates = [*_same_champion(metrics, champion)]
     if not is_cold_start(metrics):
         return [*gates, *uplift_gates(metrics)]
     if metrics.get("off_policy_effective_sample", 0) < LEAST_EFFECTIVE_SAMPLE:

@@ -1,5 +1,6 @@
--- The tables of one book's prices. They belong to the owner of the platform and not to who fills them: a worker may
--- insert into them until they are attached, and from then on only read them.
+-- A book from its first row to its last: staged, perhaps in review, published, dropped. Its tables belong to the owner of
+-- the platform and not to who fills them: a worker may insert into them until they are attached, and from then on only
+-- read them. What a book holds is hashed and counted here, never told by who made it.
 
 CREATE OR REPLACE FUNCTION pricing.stage_prices(staged_book_id bigint) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -30,15 +31,71 @@ BEGIN
     END LOOP;
 END $$;
 
--- Drop the prices of a book that is not live; its row in pricing.books stays as history.
-CREATE OR REPLACE FUNCTION pricing.drop_prices(dropped_book_id bigint) RETURNS void
+-- Record what a book holds, which nobody can add to any more.
+CREATE OR REPLACE FUNCTION pricing.seal_book(sealed_book_id bigint, given_certificate jsonb) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    parent text;
+    counted bigint[] := '{}';
+    rows_found bigint;
+BEGIN
+    PERFORM FROM pricing.books WHERE book_id = sealed_book_id AND state IN ('staged', 'in_review') FOR UPDATE;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'book % is not being made', sealed_book_id USING ERRCODE = 'object_not_in_prerequisite_state';
+    ELSIF given_certificate IS NULL THEN
+        RAISE EXCEPTION 'book % has no certificate', sealed_book_id USING ERRCODE = 'object_not_in_prerequisite_state';
+    END IF;
+    FOREACH parent IN ARRAY ARRAY['personal_prices', 'uniform_prices'] LOOP
+        IF NOT EXISTS (SELECT FROM pg_inherits
+                       WHERE inhparent = to_regclass('pricing.' || parent)
+                         AND inhrelid = to_regclass('pricing.' || parent || '_' || sealed_book_id)) THEN
+            RAISE EXCEPTION 'the prices of book % are not all written yet', sealed_book_id
+                USING ERRCODE = 'object_not_in_prerequisite_state';
+        END IF;
+        EXECUTE format('SELECT count(*) FROM pricing.%I', parent || '_' || sealed_book_id) INTO rows_found;
+        counted := counted || rows_found;
+    END LOOP;
+    UPDATE pricing.books
+    SET personal_rows = counted[1], uniform_rows = counted[2], certificate = given_certificate,
+        content_hash = pricing.book_content_hash(sealed_book_id)
+    WHERE book_id = sealed_book_id;
+END $$;
+
+-- A staged book, whole and certified, now awaits approval: of exactly the prices that it has now. Returns until when.
+CREATE OR REPLACE FUNCTION pricing.submit_book(
+    submitted_book_id bigint, given_certificate jsonb, asked_approval text, patience interval) RETURNS timestamptz
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE ends timestamptz := now() + patience;
+BEGIN
+    PERFORM pricing.seal_book(submitted_book_id, given_certificate);
+    UPDATE pricing.books SET state = 'in_review', approval = asked_approval, review_until = ends
+    WHERE book_id = submitted_book_id;
+    RETURN ends;
+END $$;
+
+-- A book that is whole and certified goes live, for so long at most, where its approval is there.
+CREATE OR REPLACE FUNCTION pricing.publish_book(
+    published_book_id bigint, given_certificate jsonb, lifetime interval) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    PERFORM pricing.seal_book(published_book_id, given_certificate);
+    UPDATE pricing.books SET state = 'published', published_at = now(), expires_at = now() + lifetime
+    WHERE book_id = published_book_id;
+    PERFORM pricing.make_live(published_book_id, 'publish');
+END $$;
+
+-- Drop the prices of a book that is neither live nor the one that a rollback returns to; its row in pricing.books stays as
+-- history. Who gives up waiting for an approval spares a book that has just got it.
+CREATE OR REPLACE FUNCTION pricing.drop_prices(dropped_book_id bigint, unless_approved boolean DEFAULT false) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE parent text;
 BEGIN
     PERFORM FROM pricing.books WHERE book_id = dropped_book_id FOR UPDATE;  -- so that it does not go live meanwhile
-    IF EXISTS (SELECT FROM pricing.live WHERE book_id = dropped_book_id) THEN
-        RAISE EXCEPTION 'book % is live: its prices stay', dropped_book_id
+    IF dropped_book_id = ANY ((pricing.standing_books())[:2]) THEN
+        RAISE EXCEPTION 'book % is live, or the one that a rollback returns to: its prices stay', dropped_book_id
             USING ERRCODE = 'object_not_in_prerequisite_state';
+    ELSIF unless_approved AND pricing.approver_of(dropped_book_id) IS NOT NULL THEN
+        RAISE EXCEPTION 'book % has been approved', dropped_book_id USING ERRCODE = 'object_not_in_prerequisite_state';
     END IF;
     FOREACH parent IN ARRAY ARRAY['personal_prices', 'uniform_prices'] LOOP
         EXECUTE format('DROP TABLE IF EXISTS pricing.%I', parent || '_' || dropped_book_id);

@@ -15,8 +15,22 @@ LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
         'snapshot_id', book.snapshot_id, 'certificate', book.certificate, 'approver', book.approver)
 $$;
 
+-- The books that were live one before another, the live one first, without those that were rolled back from.
+CREATE OR REPLACE FUNCTION pricing.standing_books() RETURNS bigint[]
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    standing bigint[] := '{}';
+    went_live bigint;
+BEGIN
+    FOR went_live IN SELECT book_id FROM pricing.ledger ORDER BY entry_id LOOP
+        -- Gone back to: what came after it was rolled back from.
+        standing := went_live || standing[coalesce(array_position(standing, went_live), 0) + 1:];
+    END LOOP;
+    RETURN standing;
+END $$;
+
 -- Make a book the live one and record it: the whole of going live and of going back. The caller's
--- transaction decides whether both happened or neither.
+-- transaction decides whether both happened or neither. A rollback that names no book returns to the one before.
 CREATE OR REPLACE FUNCTION pricing.make_live(chosen_book_id bigint, chosen_action text) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -27,6 +41,13 @@ DECLARE
 BEGIN
     LOCK TABLE pricing.live, pricing.ledger IN EXCLUSIVE MODE;  -- one book at a time; readers are not held up
     SELECT live.book_id INTO replaced_book_id FROM pricing.live;
+    IF chosen_book_id IS NULL AND chosen_action = 'rollback' THEN
+        chosen_book_id := (pricing.standing_books())[2];
+        IF chosen_book_id IS NULL THEN
+            RAISE EXCEPTION 'there is no book before the live one; `pricing books` lists what there is'
+                USING ERRCODE = 'invalid_parameter_value';
+        END IF;
+    END IF;
     SELECT * INTO chosen FROM pricing.books WHERE book_id = chosen_book_id AND state = 'published' FOR UPDATE;
     IF replaced_book_id = chosen_book_id THEN
         RAISE EXCEPTION 'book % is live already', chosen_book_id USING ERRCODE = 'invalid_parameter_value';

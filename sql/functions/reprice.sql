@@ -21,17 +21,23 @@ BEGIN
     RETURN NULL;
 END $$;
 
--- Another book is live: it has not seen what was recorded and has not been collected yet, nor, perhaps, what the market
--- did while it was made. Whoever reprices meanwhile is waited for, so that nobody prices for a book that has just gone.
+-- Another book is live: it has not seen what was recorded and has not been collected yet, or was collected after its own
+-- data (it was in review meanwhile, or is returned to), nor, perhaps, what the market did while it was made. Who reprices meanwhile is waited for, by the table that they write, so that nobody prices for a book that has just gone.
 CREATE OR REPLACE FUNCTION pricing.queue_unseen_changes() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-    PERFORM pg_advisory_xact_lock(7265003);
+    LOCK TABLE pricing.repriced_personal IN SHARE ROW EXCLUSIVE MODE;
     INSERT INTO pricing.reprice_queue (user_id)
     SELECT DISTINCT events.user_id
     FROM pricing.live
     JOIN pricing.books USING (book_id)
-    JOIN pricing.events ON events.dataset = books.dataset AND NOT events.collected;
+    JOIN pricing.events ON events.dataset = books.dataset AND NOT events.collected
+    UNION
+    SELECT events.user_id
+    FROM pricing.live
+    JOIN pricing.books USING (book_id)
+    JOIN data.snapshots USING (snapshot_id)
+    JOIN pricing.events ON events.dataset = books.dataset AND events.recorded_at > snapshots.as_of;
     INSERT INTO pricing.reprice_queue (product_id)
     SELECT DISTINCT repriced.product_id
     FROM pricing.live

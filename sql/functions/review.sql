@@ -8,23 +8,31 @@ LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
     ON CONFLICT DO NOTHING
 $$;
 
--- Approve the book of a version that awaits it; returns the book.
-CREATE OR REPLACE FUNCTION pricing.approve(chosen_version integer) RETURNS bigint
+-- Approve the book of a version that awaits it; returns the book. Where several await it, one is named.
+CREATE OR REPLACE FUNCTION pricing.approve(chosen_version integer, chosen_book_id bigint DEFAULT NULL) RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
+    waiting bigint[];
     book pricing.books;
     trainer text;
 BEGIN
-    SELECT * INTO book FROM pricing.books
-    WHERE model_version = chosen_version AND state = 'in_review' AND review_until > now()
-    ORDER BY book_id DESC LIMIT 1
-    FOR SHARE;
-    IF NOT FOUND THEN
-        RAISE EXCEPTION 'version % has no book that awaits approval: start the flow deploy with approval = review',
-            chosen_version USING ERRCODE = 'no_data_found';
+    SELECT array_agg(book_id ORDER BY book_id) INTO waiting FROM pricing.books
+    WHERE model_version = chosen_version AND book_id = coalesce(chosen_book_id, book_id)
+      AND state = 'in_review' AND review_until > now();
+    IF waiting IS NULL THEN
+        RAISE EXCEPTION '% has no book that awaits approval: start the flow deploy with approval = review',
+            'version ' || chosen_version || coalesce(' with book ' || chosen_book_id, '') USING ERRCODE = 'no_data_found';
+    ELSIF cardinality(waiting) > 1 THEN
+        RAISE EXCEPTION 'books % of version % await approval: name the one whose card you read, as in '
+            '`pricing approve % --book %`', array_to_string(waiting, ', '), chosen_version, chosen_version, waiting[1]
+            USING ERRCODE = 'cardinality_violation';
     END IF;
-    IF book.approval = 'two_person' THEN
-        SELECT trained_by INTO trainer FROM pricing.trainings WHERE run_id = book.run_id;
+    SELECT * INTO STRICT book FROM pricing.books WHERE book_id = waiting[1] FOR SHARE;
+    IF book.state <> 'in_review' THEN
+        RAISE EXCEPTION 'book % has just been discarded: deploy again', book.book_id USING ERRCODE = 'no_data_found';
+    END IF;
+    IF pricing.needed_approval(book) = 'two_person' THEN
+        trainer := pricing.trainer_of(book);
         IF trainer IS NULL THEN
             RAISE EXCEPTION 'nobody is recorded as the trainer of version %, so two persons cannot be told apart: '
                 'train it again', chosen_version USING ERRCODE = 'no_data_found';
@@ -38,16 +46,40 @@ BEGIN
     RETURN book.book_id;
 END $$;
 
+-- Who trained the very version that a book names, or null.
+CREATE OR REPLACE FUNCTION pricing.trainer_of(book pricing.books) RETURNS text
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    SELECT trained_by FROM pricing.trainings
+    WHERE trainings.run_id = book.run_id AND trainings.model_version = book.model_version
+$$;
+
+-- The stricter of what a deployment asks for and what the owner requires of every one.
+CREATE OR REPLACE FUNCTION pricing.stricter_approval(asked text) RETURNS text
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    SELECT level FROM unnest(ARRAY['two_person', 'review', 'automatic']) WITH ORDINALITY AS ranked (level, place)
+    WHERE level IN (asked, (SELECT approval FROM pricing.required_approval))
+    ORDER BY place LIMIT 1
+$$;
+
+CREATE OR REPLACE FUNCTION pricing.needed_approval(book pricing.books) RETURNS text
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$ SELECT pricing.stricter_approval(book.approval) $$;
+
+-- Require an approval of every book from now on, for the owner alone.
+CREATE OR REPLACE FUNCTION pricing.require_approval(least_approval text) RETURNS void
+LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    UPDATE pricing.required_approval
+    SET approval = least_approval, set_by = session_user, set_at = clock_timestamp()
+$$;
+
 -- Who let a book's present content go live: `automatic`, the approver, or nobody yet (null).
 CREATE OR REPLACE FUNCTION pricing.approver_of(asked_book_id bigint) RETURNS text
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-    SELECT CASE books.approval WHEN 'automatic' THEN 'automatic' ELSE (
+    SELECT CASE needed.approval WHEN 'automatic' THEN 'automatic' ELSE (
         SELECT approved_by
         FROM pricing.approvals
         WHERE approvals.book_id = books.book_id AND approvals.content_hash = books.content_hash
-          AND (books.approval = 'review' OR approved_by <> (
-              SELECT trained_by FROM pricing.trainings WHERE trainings.run_id = books.run_id))
+          AND (needed.approval = 'review' OR approved_by <> pricing.trainer_of(books))
         ORDER BY approval_id LIMIT 1) END
-    FROM pricing.books
+    FROM pricing.books, pricing.needed_approval(books) AS needed (approval)
     WHERE books.book_id = asked_book_id
 $$;

@@ -27,6 +27,7 @@ DECLARE
     uniform pricing.repriced_uniform;
     current_list_price numeric;
     consent boolean;
+    is_of_today boolean;
 BEGIN
     PERFORM pricing.refuse_bad_id('user_id', quote.user_id);
     PERFORM pricing.refuse_bad_id('product_id', quote.product_id);
@@ -74,7 +75,9 @@ BEGIN
                   AND prices.product_id = quote.product_id;
             END IF;
         END IF;
-        IF personal.price IS NOT NULL THEN
+        -- Once its product is priced anew, a personal price waits to be: meanwhile it may break today's limits.
+        is_of_today := personal.uniform_repriced_at IS NOT DISTINCT FROM uniform.repriced_at;
+        IF personal.price IS NOT NULL AND is_of_today THEN
             source := 'personal';
             price := personal.price;
             reasons := personal.reasons;
@@ -82,8 +85,10 @@ BEGIN
         ELSE
             source := 'uniform';
             price := uniform.price;
-            reasons := uniform.reasons || CASE WHEN consent THEN 'no_personal_price' ELSE 'no_consent' END
-                || coalesce(personal.reasons, '{}');  -- withdrawn since: they say why, and nothing of it was shown
+            reasons := uniform.reasons || CASE WHEN consent IS NOT TRUE THEN 'no_consent'
+                                               WHEN personal.price IS NOT NULL THEN 'market_moved'
+                                               ELSE 'no_personal_price' END
+                || CASE WHEN personal.price IS NULL THEN personal.reasons END;  -- withdrawn since: they say why
             personal := NULL;
         END IF;
     END IF;
@@ -135,7 +140,8 @@ BEGIN
     END IF;
     acting := pricing.stored_user_id(user_id);
     INSERT INTO pricing.events (event_id, user_id, occurred_at, kind, product_id, category, dwell_seconds, dataset)
-    VALUES (recorded, acting, occurred_at, kind, product_id, category, dwell_seconds, live_dataset);
+    VALUES (recorded, acting, least(occurred_at, clock_timestamp()), kind, product_id, category, dwell_seconds,
+            live_dataset);  -- a clock that is ahead would hide the event from the repricing that it wakes
     INSERT INTO pricing.reprice_queue (user_id) VALUES (acting);
     RETURN recorded;
 END $$;

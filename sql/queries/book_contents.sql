@@ -7,5 +7,5 @@ LEFT JOIN pricing.live USING (book_id)
 LEFT JOIN LATERAL (
     SELECT details FROM pricing.ledger WHERE ledger.book_id = books.book_id ORDER BY entry_id DESC LIMIT 1
 ) AS last ON true
-WHERE live.book_id IS NOT NULL OR books.book_id = %(before)s AND books.state = 'published'
+WHERE books.book_id = ANY (%(standing)s) AND books.state = 'published'
 ORDER BY is_live DESC

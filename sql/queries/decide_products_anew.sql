@@ -3,7 +3,7 @@ INSERT INTO decision (decision_id, user_id, product_id, decided_at, pool_id)
 SELECT uniform.product_id, '', uniform.product_id,
        greatest(%(as_of)s, (SELECT max(observed_at) FROM data.market
                             WHERE market.dataset = %(dataset)s AND market.product_id = uniform.product_id
-                              AND observed_at <= now())) + interval '1 microsecond',
+                              AND observed_at <= statement_timestamp())) + interval '1 microsecond',
        uniform.pool_id
 FROM pricing.uniform_prices AS uniform
 WHERE uniform.book_id = %(book_id)s AND uniform.product_id = ANY (%(products)s)

@@ -1,6 +1,6 @@
 -- What later prices of one book continue: the price that the book itself has of each pair now being decided, or else
--- its product's, which steps count from; the propensity of a price it drew; and the product's demand curve by which
--- the uniform price is set now. A user's prices lie side by side and are read at once.
+-- its product's, which steps count from; the propensity of a price it drew; and what the product's uniform price is set
+-- from now, so that both are of one moment. A user's prices lie side by side and are read at once.
 WITH own AS MATERIALIZED (
     SELECT personal.user_id, personal.product_id, personal.price, personal.randomised, personal.propensity
     FROM (SELECT DISTINCT user_id FROM decision) AS deciding
@@ -8,11 +8,19 @@ WITH own AS MATERIALIZED (
 )
 SELECT decision.decision_id, coalesce(own.price, uniform.price) AS price, uniform.price AS uniform_price,
        CASE WHEN own.randomised THEN own.propensity END AS propensity,
-       coalesce(repriced.sensitivity, uniform.sensitivity) AS sensitivity,
-       coalesce(repriced.valuation, uniform.valuation) AS valuation
+       now_set.sensitivity, now_set.valuation, now_set.list_price, now_set.unit_cost, now_set.floor, now_set.ceiling,
+       repriced.repriced_at AS uniform_repriced_at
 FROM decision
 JOIN pricing.uniform_prices AS uniform
   ON uniform.book_id = %(book_id)s AND uniform.product_id = decision.product_id
 LEFT JOIN pricing.repriced_uniform AS repriced
   ON repriced.book_id = %(book_id)s AND repriced.product_id = decision.product_id
+CROSS JOIN LATERAL (
+    SELECT repriced.sensitivity, repriced.valuation, repriced.list_price, repriced.unit_cost, repriced.floor,
+           repriced.ceiling
+    WHERE repriced.product_id IS NOT NULL
+    UNION ALL
+    SELECT uniform.sensitivity, uniform.valuation, uniform.list_price, uniform.unit_cost, uniform.floor, uniform.ceiling
+    WHERE repriced.product_id IS NULL
+) AS now_set
 LEFT JOIN own ON own.user_id = decision.user_id AND own.product_id = decision.product_id

@@ -6,4 +6,5 @@ ON CONFLICT (book_id, user_id, product_id) DO UPDATE SET
     purchase_probability = excluded.purchase_probability, elasticity = excluded.elasticity,
     randomised = excluded.randomised, propensity = excluded.propensity, sensitivity = excluded.sensitivity,
     valuation = excluded.valuation, live_price = excluded.live_price, live_propensity = excluded.live_propensity,
-    decided_at = excluded.decided_at, repriced_at = excluded.repriced_at
+    decided_at = excluded.decided_at, repriced_at = excluded.repriced_at,
+    uniform_repriced_at = excluded.uniform_repriced_at

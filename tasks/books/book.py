@@ -56,16 +56,20 @@ def complete_book(connection: Connection, book: StagedBook) -> None:
         cursor.execute("SELECT pricing.attach_prices(%s)", [book.book_id])
 
 
-def discard_book(url: str, book: StagedBook) -> bool:
+def discard_book(url: str, book: StagedBook, *, unless_approved: bool = False) -> bool:
     """Drop the prices of a book; its row in pricing.books stays as history.
 
     Dropping a partition needs a lock that readers would queue behind, so it is not waited for: where somebody reads
     for longer it returns false, and a later publication tries again.
+
+    Raises:
+        psycopg2.errors.ObjectNotInPrerequisiteState: the book is live, or a rollback returns to it, or it has been
+            approved and was to be spared then.
     """
     try:
         with transaction(url) as connection, connection.cursor() as cursor:
             cursor.execute(names.SQL("SET LOCAL lock_timeout = {}").format(names.Literal(LOCK_PATIENCE)))
-            cursor.execute("SELECT pricing.drop_prices(%s)", [book.book_id])
+            cursor.execute("SELECT pricing.drop_prices(%s, %s)", [book.book_id, unless_approved])
     except psycopg2.errors.LockNotAvailable:
         return False
     return True

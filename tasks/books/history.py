@@ -31,19 +31,9 @@ def list_books() -> list[dict[str, Any]]:
 
 
 def standing_books(connection: Connection) -> list[int]:
-    """The books that were live one after another, the live one last, without those that were rolled back from."""
-    standing: list[int] = []
-    for entry in read_rows(connection, "SELECT book_id FROM pricing.ledger ORDER BY entry_id"):
-        if (book_id := int(entry["book_id"])) in standing:
-            del standing[standing.index(book_id) :]  # gone back to: what came after it was rolled back from
-        standing.append(book_id)
-    return standing
-
-
-def book_before_live(connection: Connection) -> int | None:
-    """The book that a rollback returns to; None where there is none."""
-    standing = standing_books(connection)
-    return standing[-2] if len(standing) > 1 else None
+    """The books that were live one before another, the live one first, without those that were rolled back from."""
+    (found,) = read_rows(connection, "SELECT pricing.standing_books() AS books")
+    return list(found["books"])
 
 
 def verify_ledger() -> LedgerProof:
@@ -54,8 +44,9 @@ def verify_ledger() -> LedgerProof:
     """
     with transaction(database_url(Settings())) as connection:
         for entry in read_rows(connection, sql.query("broken_ledger_entries")):
-            raise LedgerError(f"ledger entry {entry['entry_id']} does not verify: {entry['problem']}")
-        books = read_rows(connection, sql.query("book_contents"), {"before": book_before_live(connection)})
+            which = f"ledger entry {entry['entry_id']}" if entry["entry_id"] else "the ledger"
+            raise LedgerError(f"{which} does not verify: {entry['problem']}")
+        books = read_rows(connection, sql.query("book_contents"), {"standing": standing_books(connection)[:2]})
         entries = read_rows(connection, "SELECT count(*) AS entries FROM pricing.ledger")[0]["entries"]
     for book in books:
         if book["recorded_hash"] != book["content_hash"]:

@@ -36,6 +36,7 @@ from tasks.books.candidates import (
 )
 from tasks.books.price_stream import PriceStream, as_rows
 from tasks.books.score import ScoredPairs
+from tasks.books.spare_core import sparing_a_core
 from tasks.books.spool import spooled
 from tasks.data.snapshots import require_unchanged
 from tasks.database import database_url, transaction
@@ -84,7 +85,7 @@ def price(promotion: Promotion, blocks: list[Block]) -> PricedBook:
     """
     started = perf_counter()
     url = database_url(Settings())
-    with transaction(url) as reading, transaction(url) as writing:
+    with transaction(url) as reading, transaction(url) as writing, sparing_a_core(writing):
         reading.set_session(isolation_level="REPEATABLE READ")  # every step counts from one and the same live book
         require_unchanged(reading, promotion.snapshot)
         products = population(reading, promotion.snapshot, promotion.demand())

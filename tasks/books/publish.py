@@ -2,6 +2,7 @@
 
 import json
 import logging
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import timedelta
 from typing import Any
@@ -16,8 +17,9 @@ import sql
 from models.errors import PricingError
 from tasks.books.book import StagedBook, discard_book
 from tasks.books.certify import Certificate
-from tasks.books.history import book_before_live, standing_books
+from tasks.books.history import standing_books
 from tasks.books.price import PricedBook
+from tasks.books.spare_core import sparing_a_core
 from tasks.database import database_url, read_rows, transaction
 from tasks.registry.promote import Promotion
 from tasks.registry.versions import CHAMPION, PREVIOUS, VersionNotFoundError, set_alias, version_of
@@ -59,8 +61,9 @@ def publish(priced: PricedBook, certificate: Certificate) -> LiveBook:
     _refuse_forgotten(url, priced.book)
     try:
         with transaction(url) as connection:
-            _record(connection, priced, certificate)
-            live = _make_live(connection, priced.book.book_id, "publish")
+            with sparing_a_core(connection), connection.cursor() as cursor:
+                cursor.execute(sql.query("publish_book"), sealed(priced, certificate) | {"lifetime": BOOK_LIFETIME})
+            live = _made_live(connection)
     except psycopg2.errors.ObjectNotInPrerequisiteState as error:
         discard_book(url, priced.book)
         raise PublicationError(f"nothing was published: {error.diag.message_primary}") from error
@@ -79,24 +82,20 @@ def roll_back(book_id: int | None) -> LiveBook:
     """
     url = database_url(Settings())
     with transaction(url) as connection:
-        chosen = _previous_book(connection) if book_id is None else book_id
         try:
-            live = _make_live(connection, chosen, "rollback")
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT pricing.make_live(%s, 'rollback')", [book_id])
         except psycopg2.errors.InvalidParameterValue as error:
             raise RollbackError(str(error.diag.message_primary)) from error
+        live = _made_live(connection)
     align_champion(live)
     log.info("book %d is live again, from model version %d", live.book_id, live.model_version)
     return live
 
 
-def book_facts(priced: PricedBook, certificate: Certificate) -> dict[str, Any]:
-    """What pricing.books keeps of a book that is whole and certified."""
-    return {
-        "book_id": priced.book.book_id,
-        "personal_rows": priced.personal_rows,
-        "uniform_rows": priced.uniform_rows,
-        "certificate": json.dumps(asdict(certificate)),
-    }
+def sealed(priced: PricedBook, certificate: Certificate) -> dict[str, Any]:
+    """What the database is told of a book that is whole and certified; what it holds it hashes and counts itself."""
+    return {"book_id": priced.book.book_id, "certificate": json.dumps(asdict(certificate))}
 
 
 def live_book(url: str) -> LiveBook | None:
@@ -141,9 +140,12 @@ def repair_champion() -> None:
 def align_champion(live: LiveBook) -> None:
     """Point MLflow's champion alias at the live book's model, and `previous` at the one it replaces.
 
-    The database decides what is live, and it is live by now: where MLflow is away the next flow repairs the alias.
+    The database decides what is live, and it is live by now: where MLflow is away the next flow repairs the alias, and
+    where another book has gone live meanwhile its model is the champion.
     """
     try:
+        if (newest := live_book(database_url(Settings()))) is not None:
+            live = newest
         before = _champion_version()
         if before != live.model_version:
             if before is not None:
@@ -175,17 +177,9 @@ def _refuse_forgotten(url: str, book: StagedBook) -> None:
         )
 
 
-def _record(connection: Connection, priced: PricedBook, certificate: Certificate) -> None:
-    """Write down what the book holds."""
-    with connection.cursor() as cursor:
-        cursor.execute(sql.query("publish_book"), book_facts(priced, certificate) | {"lifetime": BOOK_LIFETIME})
-
-
-def _make_live(connection: Connection, book_id: int, action: str) -> LiveBook:
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pricing.make_live(%s, %s)", [book_id, action])
+def _made_live(connection: Connection) -> LiveBook:
     live = _live_book(connection)
-    assert live is not None  # noqa: S101 - make_live raises where it does not leave a live book
+    assert live is not None  # noqa: S101 - pricing.make_live raises where it does not leave a live book
     return live
 
 
@@ -194,17 +188,11 @@ def _live_book(connection: Connection) -> LiveBook | None:
     return LiveBook(**found[0]) if found else None
 
 
-def _previous_book(connection: Connection) -> int:
-    book_id = book_before_live(connection)
-    if book_id is None:
-        raise RollbackError("there is no book before the live one; `pricing books` lists what there is")
-    return book_id
-
-
 def _drop_old_books(url: str) -> None:
     with transaction(url) as connection:
-        needed = standing_books(connection)[-2:]
+        needed = standing_books(connection)[:2]
         old = read_rows(connection, sql.query("books_to_drop"), {"kept": BOOKS_KEPT, "needed": needed})
     for book in old:
-        if discard_book(url, StagedBook(book["book_id"])):
-            log.info("dropped the prices of book %d; its history stays", book["book_id"])
+        with suppress(psycopg2.errors.ObjectNotInPrerequisiteState):  # gone back to, a moment ago
+            if discard_book(url, StagedBook(book["book_id"])):
+                log.info("dropped the prices of book %d; its history stays", book["book_id"])

@@ -9,6 +9,7 @@ from threading import Event, Thread
 from uuid import UUID
 
 import psycopg2
+import psycopg2.errors
 from prefect import task
 from prefect.exceptions import FlowPauseTimeout, NotPausedError
 from prefect.flow_runs import pause_flow_run, resume_flow_run
@@ -18,11 +19,12 @@ from pydantic import Field
 
 import sql
 from models.errors import PricingError
-from tasks.books.approvals import approver_of
+from tasks.books.approvals import Approval, approver_of
 from tasks.books.book import StagedBook, discard_book
 from tasks.books.certify import Certificate
 from tasks.books.price import PricedBook
-from tasks.books.publish import book_facts
+from tasks.books.publish import sealed
+from tasks.books.spare_core import sparing_a_core
 from tasks.database import DatabaseUnavailableError, database_url, read_rows, transaction
 from tasks.registry.promote import Promotion
 from tasks.settings import Settings
@@ -47,11 +49,11 @@ class GoAhead(RunInput):
 
 @dataclass(frozen=True)
 class Review:
-    """A book that awaits approval until some moment; ``approval`` is `review` or `two_person`."""
+    """A book that awaits approval until some moment."""
 
     book: StagedBook
     model_version: int
-    approval: str
+    approval: Approval
     until: datetime
 
     @property
@@ -61,18 +63,17 @@ class Review:
         return (
             f"Version {self.model_version} awaits approval of its book {self.book.book_id} until "
             f"{self.until:%Y-%m-%d %H:%M} UTC: read its card on the MLflow page, then let {who} run "
-            f"`pricing approve {self.model_version}`"
+            f"`pricing approve {self.model_version} --book {self.book.book_id}`"
         )
 
 
 @task
 def submit_for_review(
-    priced: PricedBook, promotion: Promotion, certificate: Certificate, two_person: bool, hours: float
+    priced: PricedBook, promotion: Promotion, certificate: Certificate, approval: Approval, hours: float
 ) -> Review:
     """Let a staged and certified book await approval of exactly the prices it has now."""
-    approval = "two_person" if two_person else "review"
-    parameters = book_facts(priced, certificate) | {"approval": approval, "patience": timedelta(hours=hours)}
-    with transaction(database_url(Settings())) as connection:
+    parameters = sealed(priced, certificate) | {"approval": approval, "patience": timedelta(hours=hours)}
+    with transaction(database_url(Settings())) as connection, sparing_a_core(connection):
         (submitted,) = read_rows(connection, sql.query("submit_book"), parameters)
     until = submitted["review_until"].astimezone(UTC)
     return Review(priced.book, promotion.registered.version, approval, until)
@@ -89,19 +90,32 @@ def await_approval(review: Review) -> str:
     """
     url = database_url(Settings())
     log.info("%s", review.request)
-    asked, told = 0, ""
-    with _resumed_when_approved(url, review):
-        while (approver := approver_of(url, review.book.book_id)) is None:
-            left = (review.until - datetime.now(UTC)).total_seconds()
-            if left <= 0:
-                discard_book(url, review.book)
-                raise ReviewError(
-                    f"book {review.book.book_id} of version {review.model_version} was not approved in time and is not "
-                    "published: run deploy again"
-                )
-            told, asked = _ask(review, told, asked, max(left, 1)), asked + 1
+    asked, told, approver = 0, "", None
+    try:
+        with _resumed_when_approved(url, review):
+            while (approver := approver_of(url, review.book.book_id)) is None:
+                left = (review.until - datetime.now(UTC)).total_seconds()
+                if left > 0:
+                    told, asked = _ask(review, told, asked, max(left, 1)), asked + 1
+                elif _is_discarded(url, review):
+                    raise ReviewError(
+                        f"book {review.book.book_id} of version {review.model_version} was not approved in time and is "
+                        "not published: run deploy again"
+                    )
+    finally:
+        if approver is None:  # too late, or this run was cancelled: nobody should approve what nobody will publish
+            _is_discarded(url, review)
     log.info("book %d is approved by %s", review.book.book_id, approver)
     return approver
+
+
+def _is_discarded(url: str, review: Review) -> bool:
+    """Drop a book that nobody has approved; False where somebody just has."""
+    try:
+        discard_book(url, review.book, unless_approved=True)
+    except psycopg2.errors.ObjectNotInPrerequisiteState:
+        return False
+    return True
 
 
 def _ask(review: Review, told: str, asked: int, seconds: float) -> str:

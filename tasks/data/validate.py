@@ -48,10 +48,18 @@ def validate(load: Load) -> Snapshot:
         LoadError: the load was validated before.
     """
     settings = Settings()
-    snapshot = validate_load(load, database_url(settings), settings.home / "data_docs")
-    if TaskRunContext.get() is not None:
-        create_markdown_artifact(report_page(snapshot), key="validation", description=f"Validation of {load.dataset}")
+    try:
+        snapshot = validate_load(load, database_url(settings), settings.home / "data_docs")
+    except BatchRefusedError as refused:
+        _show(f"# {load.dataset} was refused\n\nNothing of load {load.load_id} was merged: {refused}", load)
+        raise
+    _show(report_page(snapshot), load)
     return snapshot
+
+
+def _show(page: str, load: Load) -> None:
+    if TaskRunContext.get() is not None:
+        create_markdown_artifact(page, key="validation", description=f"Validation of {load.dataset}")
 
 
 def validate_load(load: Load, url: str, docs_folder: Path) -> Snapshot:

@@ -127,6 +127,8 @@ class _Repriced:
             yield f"Book {answer.book_id} has no price for the product: {why}."
         elif "no_consent" in reasons:
             yield "The user has not consented to personal prices, or is not known: nothing personal was used."
+        elif "market_moved" in reasons:
+            yield "Market, cost or stock of the product have just changed; the personal price follows in a moment."
         elif "no_personal_price" in reasons:
             yield f"No personal price: {self._missing()}."
 

@@ -25,6 +25,7 @@ from tasks.database import database_url, read_rows, transaction
 from tasks.registry.versions import VersionNotFoundError, version_of
 from tasks.settings import Settings
 
+WHY_NOT_PERSONAL = ("no_personal_price", "no_consent", "market_moved")  # what `pricing.quote` adds, and what follows it
 CURVE_TOLERANCE = 1e-5  # relative: a row scored alone differs from the same row scored in a block
 
 
@@ -126,7 +127,7 @@ def _as_logged(price: pd.Series, quote: dict[str, Any]) -> dict[str, Any]:
     reasons = list(price["reasons"])
     if quote["source"] == "uniform":
         computed["uniform_price"] = computed["price"]
-        reasons += dropwhile(lambda reason: reason not in ("no_personal_price", "no_consent"), quote["reasons"])
+        reasons += dropwhile(lambda reason: reason not in WHY_NOT_PERSONAL, quote["reasons"])
     drawn = price["propensity"]
     propensity = None if np.isnan(drawn) else float(drawn)
     return computed | {"randomised": bool(price["randomised"]), "propensity": propensity, "reasons": reasons}

@@ -150,6 +150,8 @@ def _listen(connection: Connection) -> None:
 
 
 def _await_work(connection: Connection) -> None:
-    select.select([connection], [], [], WAIT_SECONDS)
     connection.poll()
+    if not connection.notifies:  # one may have come with the answer to the last statement
+        select.select([connection], [], [], WAIT_SECONDS)
+        connection.poll()
     connection.notifies.clear()

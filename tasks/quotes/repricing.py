@@ -31,7 +31,8 @@ from tasks.registry.versions import version_of
 from tasks.training.features import read_decisions
 
 PRODUCTS_LOCK = 7_265_002  # any number, the same in every process: one worker at a time sets uniform prices
-BOOK_LOCK = 7_265_003  # the number in sql/functions/reprice.sql: another book goes live when nobody prices for this one
+
+PRODUCT_TERMS = ["list_price", "unit_cost", "floor", "ceiling"]
 
 Demands = Callable[[int], FittedDemand]
 
@@ -76,10 +77,13 @@ def _loaded_demand(model_version: int) -> FittedDemand:
 def continued_book(connection: Connection, demands: Demands = registered_demand) -> ContinuedBook | None:
     """The live book while it is quoted, with its model; None where there is none to continue.
 
-    It stays the live one until this transaction ends.
+    It stays the live one until this transaction ends: another goes live only when nobody writes prices that continue
+    this one. Its model is loaded before that, since MLflow may be slow to answer.
     """
+    for row in read_rows(connection, sql.query("reprice_live_book")):
+        demands(row["model_version"])
     with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_advisory_xact_lock_shared(%s)", [BOOK_LOCK])
+        cursor.execute("LOCK TABLE pricing.repriced_personal IN ROW EXCLUSIVE MODE")
     found = read_rows(connection, sql.query("reprice_live_book"))
     if not found:
         return None
@@ -128,17 +132,18 @@ def reprice_users(connection: Connection, live: ContinuedBook, entries: int) -> 
     if not len(decisions):
         return Repriced(queued_at)
     rows = _personal_prices(connection, live, decisions)
-    _store(connection, live, decisions, rows, "personal", PERSONAL_COLUMNS)
+    _store(connection, live, decisions, rows, "personal", [*PERSONAL_COLUMNS, "uniform_repriced_at"])
     return Repriced(queued_at, len(rows))
 
 
 def _personal_prices(connection: Connection, live: ContinuedBook, decisions: Decisions) -> pd.DataFrame:
-    """The prices of pairs with whose they are and what they were computed from."""
-    curve, published, terms = (
-        live.demand.curve(decisions),
-        _published(connection, live, decisions),
-        decisions.frame[TERMS],
-    )
+    """The prices of pairs with whose they are and what they were computed from.
+
+    Costs and limits are those that the product's uniform price is set from now: where they have changed since, the
+    product waits in the queue and its pairs follow it.
+    """
+    curve, published = live.demand.curve(decisions), _published(connection, live, decisions)
+    terms = decisions.frame[TERMS].assign(**published[PRODUCT_TERMS])
     uniform_curve = DemandCurve(published["sensitivity"].to_numpy(), published["valuation"].to_numpy())
     prices = price_decisions(
         terms, curve, uniform_curve, live.policy, live.snapshot.currency,
@@ -154,6 +159,7 @@ def _personal_prices(connection: Connection, live: ContinuedBook, decisions: Dec
         valuation=curve.valuation,
         live_price=published["price"].to_numpy(),
         live_propensity=published["propensity"].to_numpy(),
+        uniform_repriced_at=published["uniform_repriced_at"].to_numpy(),
     )
 
 
@@ -183,7 +189,9 @@ def _decide(connection: Connection, live: ContinuedBook, query: str, **parameter
 def _published(connection: Connection, live: ContinuedBook, decisions: Decisions) -> pd.DataFrame:
     parameters = {"book_id": live.book.book_id}
     found = read_frame(connection, sql.query("published_prices_of_decisions"), parameters).set_index("decision_id")
-    return found.astype("float64").loc[decisions.frame["decision_id"]].reset_index(drop=True)
+    amounts = found.columns.difference(["uniform_repriced_at"])
+    found[amounts] = found[amounts].astype("float64")
+    return found.loc[decisions.frame["decision_id"]].reset_index(drop=True)
 
 
 def _require_rules(terms: pd.DataFrame, prices: pd.DataFrame, policy: PricingPolicy, live: ContinuedBook) -> None:

@@ -10,7 +10,7 @@ from prefect import task
 
 from models.demand.fitted import FittedDemand
 from models.errors import PricingError
-from models.evidence.gates import Gate, is_cold_start, promotion_gates, range_to_widen, under_policy
+from models.evidence.gates import Gate, data_gate, is_cold_start, promotion_gates, range_to_widen, under_policy
 from models.pricing.disclosure import disclosure
 from models.pricing.policy import PricingPolicy
 from models.pricing.presets import tightened_for_cold_start
@@ -72,8 +72,8 @@ class Promotion:
 def promote(version: str, policy: str | None) -> Promotion:
     """Put a version (number or alias) to its gates; the policy is the named one or else the version's own.
 
-    Prices are judged under the policy named: under another one than the version was evaluated with, they are measured
-    anew. In a cold start they are published under that policy tightened.
+    Prices are judged under the policy named and against the champion of now: where the version was evaluated under
+    another, or against another, they are measured anew. In a cold start they are published under that policy tightened.
 
     Raises:
         GateError: a gate was not passed; the message tells each figure.
@@ -83,9 +83,9 @@ def promote(version: str, policy: str | None) -> Promotion:
     snapshot = latest_snapshot(database_url(Settings()), registered.dataset)
     metrics, own = registered.metrics(), registered.policy()
     rival, chosen = _rival(registered, metrics), own if policy is None else read_policy(policy)
-    if chosen != own:
+    if chosen != own or metrics.get("off_policy_against") != rival:
         metrics = under_policy(metrics, figures_under(chosen, registered, rival, snapshot))
-    gates = tuple(promotion_gates(metrics, rival))
+    gates = (data_gate(snapshot.validation.get("tables", {})), *promotion_gates(metrics, rival))
     _publish_gates(registered, gates, "the version's own" if chosen == own else str(policy))
     failed = [str(gate) for gate in gates if not gate.passed]
     if failed:

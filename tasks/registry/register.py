@@ -14,11 +14,11 @@ from mlflow.types import ColSpec, DataType, Schema
 from prefect import task
 
 from models.demand.evaluation import Evaluation
+from models.pricing.policy import PricingPolicy
 from tasks.data.snapshots import Snapshot
 from tasks.database import database_url, transaction
 from tasks.registry.model_card import model_card
 from tasks.registry.model_store import save_demand, save_policy
-from tasks.registry.policies import read_policy
 from tasks.registry.versions import (
     CHALLENGER,
     MODEL_NAME,
@@ -30,6 +30,7 @@ from tasks.registry.versions import (
 )
 from tasks.retries import RETRIED
 from tasks.settings import Settings
+from tasks.sources import SourceParameters
 from tasks.training.fit import Recipe, TrainedDemand
 from tasks.training.fits import drop_fit
 from tasks.training.plots import model_plots
@@ -69,7 +70,12 @@ def find_registered(snapshot: Snapshot, recipe: Recipe) -> RegisteredDemand | No
 
 @task
 def register(
-    trained: TrainedDemand, evaluation: Evaluation, snapshot: Snapshot, recipe: Recipe, policy: str
+    trained: TrainedDemand,
+    evaluation: Evaluation,
+    snapshot: Snapshot,
+    recipe: Recipe,
+    source: SourceParameters,
+    policy: PricingPolicy,
 ) -> RegisteredDemand:
     """Log a run with parameters, metrics, plots and data, and register its model with a card, alias `challenger`."""
     mlflow.set_experiment(EXPERIMENT)
@@ -77,7 +83,7 @@ def register(
         mlflow.start_run(run_name=f"{snapshot.dataset} {snapshot.snapshot_id[:8]}") as run,
         TemporaryDirectory() as scratch,
     ):
-        mlflow.log_params(trained.parameters(recipe) | {"policy": policy})
+        mlflow.log_params(trained.parameters(recipe) | _origin(source, policy))
         mlflow.log_metrics(evaluation.figures | {"training_seconds": trained.seconds})
         _log_learning_curve(trained)
         mlflow.log_table(evaluation.comparison, "evaluation/comparison.json")
@@ -97,6 +103,16 @@ def register(
     _settle(registered, recipe.folder(snapshot))
     log.info("registered as version %d of model %s, alias %s", number, MODEL_NAME, CHALLENGER)
     return registered
+
+
+def _origin(source: SourceParameters, policy: PricingPolicy) -> dict[str, str]:
+    """Where the model learnt from, so that the next one can, and in what its policy differs from `open`."""
+    if source.path is not None:  # it was relative to this run's folder
+        source = source.model_copy(update={"path": source.path.expanduser().resolve()})
+    return {
+        "source": source.model_dump_json(exclude_defaults=True),
+        "policy": policy.model_dump_json(exclude_defaults=True),
+    }
 
 
 def _settle(registered: RegisteredDemand, fit: Path) -> None:
@@ -121,11 +137,11 @@ def _dataset(trained: TrainedDemand, snapshot: Snapshot) -> Any:
     return mlflow.data.from_pandas(offers, source=source, name=snapshot.dataset, digest=snapshot.snapshot_id[:36])
 
 
-def _log_model(trained: TrainedDemand, snapshot: Snapshot, policy: str, run_id: str, scratch: Path) -> str:
+def _log_model(trained: TrainedDemand, snapshot: Snapshot, policy: PricingPolicy, run_id: str, scratch: Path) -> str:
     files = scratch / "demand"
     files.mkdir()
     save_demand(trained.fitted, files)
-    save_policy(read_policy(policy), files)
+    save_policy(policy, files)
     here = Path(__file__).parent
     packages = here.parents[1]
     logged = mlflow.pyfunc.log_model(

@@ -14,6 +14,7 @@ from sqlalchemy.engine import make_url
 from tasks.database import database_url
 from tasks.servers.claim import HeldClaim, claim
 from tasks.servers.dead_runs import close_dead_runs
+from tasks.servers.deployments import FILE as DEPLOYMENTS
 from tasks.servers.environment import environment
 from tasks.servers.ports import free_port, is_free
 from tasks.servers.postgres import stop
@@ -22,7 +23,6 @@ from tasks.servers.supervision import Child, Program, ServerError, Stopping, end
 from tasks.settings import Settings
 
 POOL = "pricing"
-DEPLOYMENTS = Path(__file__).resolve().parents[2] / "infra" / "prefect.yaml"
 LOOK_SECONDS = 2.0  # between two looks at whether everything still lives
 
 _log = logging.getLogger("pricing.servers")
@@ -97,11 +97,9 @@ def _deploy(
     children: list[Child],
     stopping: threading.Event,
 ) -> None:
-    """Give the Prefect server all deployments, with their schedules."""
-    arguments = ["prefect", "--no-prompt", "deploy", "--all", "--prefect-file", str(DEPLOYMENTS)]
-    # The folder of this command, from which the deployments' relative paths start; Python does not keep PWD.
-    here = {"PWD": str(Path.cwd())}
-    deploy = Child(Program("deploy", arguments, variables | here, _log_file(settings, "deploy")), held)
+    """Give the Prefect server all deployments with their schedules, where it has not got them yet."""
+    arguments = ["tasks.servers.deployments", str(DEPLOYMENTS)]
+    deploy = Child(Program("deploy", arguments, variables, _log_file(settings, "deploy")), held)
     children.append(deploy)
     deploy.await_success(stopping)
     children.remove(deploy)

@@ -64,10 +64,11 @@ class SourceParameters(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, json_schema_extra=as_form)
 
-    kind: Literal["tafeng", "files", "database", "marketplace"] = Field(
-        default="tafeng",
+    kind: Literal["live", "tafeng", "files", "database", "marketplace"] = Field(
+        default="live",
         title="Kind of place",
-        description="tafeng: four months of a real supermarket. files: a folder of Parquet or CSV. "
+        description="live: where the live prices' model learnt from; before there is one, tafeng. "
+        "tafeng: four months of a real supermarket. files: a folder of Parquet or CSV. "
         "database: tables or views. marketplace: a simulated shop, hotel, lender or car dealer.",
     )
     path: Path | None = Field(
@@ -133,6 +134,7 @@ def open_source(parameters: SourceParameters, settings: Settings) -> Source:
     Raises:
         SourceError: there is no folder at the path, no URL, or the URL cannot be understood.
     """
+    assert parameters.kind != "live"  # noqa: S101  tasks.training.continuation has settled it
     if parameters.kind == "files":
         from tasks.sources.files import FilesSource
 

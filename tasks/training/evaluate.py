@@ -18,7 +18,6 @@ from models.pricing.policy import PricingPolicy
 from tasks.books.candidates import groups_of_users
 from tasks.data.snapshots import Snapshot
 from tasks.database import database_url, read_frame, read_rows, transaction
-from tasks.registry.policies import read_policy
 from tasks.registry.versions import RegisteredDemand, champion_of, version_of
 from tasks.retries import RETRIED
 from tasks.settings import Settings
@@ -37,7 +36,7 @@ UUID = "[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"  # as the ids of quotes are
 
 
 @task(**RETRIED)
-def evaluate(trained: TrainedDemand, snapshot: Snapshot, policy: str) -> Evaluation:
+def evaluate(trained: TrainedDemand, snapshot: Snapshot, policy: PricingPolicy) -> Evaluation:
     """Measure the model, its baselines and the dataset's champion on the held-out part, with intervals.
 
     The figures say too what the explored offers tell of the challenger's prices under a policy against the champion's,
@@ -49,7 +48,7 @@ def evaluate(trained: TrainedDemand, snapshot: Snapshot, policy: str) -> Evaluat
     challenger = Contender(trained.fitted, test)
     incumbent, rival = (None, None) if champion is None else _read(champion, test)
     evaluation = evaluate_demand(trained.fitted, split, incumbent, rival.test if rival else None)
-    figures = _price_figures(challenger, rival, split, snapshot, read_policy(policy))
+    figures = _price_figures(challenger, rival, split, snapshot, policy)
     figures |= _against(champion)
     if incumbent is not None and rival is not None:
         figures |= _latency((trained.fitted, test), (incumbent, rival.test))
@@ -70,10 +69,13 @@ def figures_under(policy: PricingPolicy, version: RegisteredDemand, rival: int, 
     started, parameters = perf_counter(), version.parameters()
     days = (float(parameters[name]) for name in ("holdout_days", "validation_days"))
     split = _with_intervals(split_by_time(features_of(snapshot).read(), *days))
-    _, challenger = _read(version, split.test)
+    fitted, challenger = _read(version, split.test)
     against = version_of(str(rival)) if rival else None
-    incumbent = None if against is None else _read(against, split.test)[1]
-    figures = _price_figures(challenger, incumbent, split, snapshot, policy) | _against(against)
+    incumbent = None if against is None else _read(against, split.test)
+    figures = _price_figures(challenger, incumbent[1] if incumbent else None, split, snapshot, policy)
+    figures |= _against(against)
+    if incumbent is not None:
+        figures |= _latency((fitted, challenger.test), (incumbent[0], incumbent[1].test))
     log.info("version %d under the named policy, in %.0f s: %s", version.version, perf_counter() - started,
              evidence_line(figures))  # fmt: skip
     return figures

@@ -8,7 +8,6 @@ Every figure is of this run on this machine.
 import argparse
 import json
 import multiprocessing
-import os
 import threading
 import time
 from collections.abc import Iterator
@@ -26,8 +25,8 @@ from models.pricing.book_request import BookRequest
 from models.pricing.policy import Exploration, Guardrails, PricingPolicy
 from models.pricing.price_book import SettledBook, settle_book
 from tasks.books.book import StagedBook, complete_book, stage_book, write_prices
-from tasks.books.history import book_before_live
 from tasks.books.price_stream import PriceStream
+from tasks.books.spare_core import sparing_a_core
 from tasks.database import migrate, transaction
 from tasks.servers.postgres import ensure_running, stop
 
@@ -87,7 +86,7 @@ def settled(rows: int) -> Iterator[SettledBook]:
 
 def written(url: str, rows: int) -> tuple[StagedBook, float]:
     """The product's own way from decisions to a staged book, pricing included."""
-    with transaction(url) as connection:
+    with transaction(url) as connection, sparing_a_core(connection):
         staged = stage_book(connection, DESCRIPTION | {"priced_against": _live(connection)})
         began = time.perf_counter()
         write_prices(connection, staged, "personal_prices", PriceStream(settled(rows), seed=0).rows(staged))
@@ -98,14 +97,9 @@ def written(url: str, rows: int) -> tuple[StagedBook, float]:
 def publish(url: str, staged: StagedBook) -> float:
     """Seconds from a staged book to a live one: hash, pointer, ledger."""
     began = time.perf_counter()
-    with transaction(url) as connection, connection.cursor() as cursor:
+    with transaction(url) as connection, sparing_a_core(connection), connection.cursor() as cursor:
         cursor.execute(PRODUCT_ROWS.format(staged.book_id))
-        cursor.execute(
-            "UPDATE pricing.books SET state = 'published', published_at = now(), approver = 'automatic',"
-            " expires_at = now() + interval '1 day', content_hash = pricing.book_content_hash(%s) WHERE book_id = %s",
-            [staged.book_id, staged.book_id],
-        )
-        cursor.execute("SELECT pricing.make_live(%s, 'publish')", [staged.book_id])
+        cursor.execute("SELECT pricing.publish_book(%s, '{}', interval '1 day')", [staged.book_id])
     return time.perf_counter() - began
 
 
@@ -152,9 +146,8 @@ def _live(connection: Connection) -> int | None:
     return None if found is None else int(found[0])
 
 
-def _publish_apart(url: str, rows: int, nice: int, report: "multiprocessing.Queue[dict[str, float]]") -> None:
+def _publish_apart(url: str, rows: int, report: "multiprocessing.Queue[dict[str, float]]") -> None:
     """In a process of its own, so that its peak memory is its own and readers do not share its interpreter."""
-    os.nice(nice)
     before = peak_megabytes()
     staged, seconds = written(url, rows)
     peak = peak_megabytes()
@@ -168,10 +161,10 @@ def peak_megabytes() -> float:
     return int(line.split()[1]) / 1024
 
 
-def published_apart(url: str, rows: int, nice: int = 0) -> dict[str, float]:
+def published_apart(url: str, rows: int) -> dict[str, float]:
     context = multiprocessing.get_context("spawn")
     report = context.Queue()
-    process = context.Process(target=_publish_apart, args=(url, rows, nice, report))
+    process = context.Process(target=_publish_apart, args=(url, rows, report))
     process.start()
     figures = report.get(timeout=1200)
     process.join()
@@ -180,22 +173,17 @@ def published_apart(url: str, rows: int, nice: int = 0) -> dict[str, float]:
 
 def waits(url: str, rows: int) -> dict[str, float]:
     """What readers wait while nothing is written, and while a book is: p99 in ms, the medians of windows in turns."""
-    p99: dict[str, list[float]] = {name: [] for name in ("idle", "publishing", "publishing by a nice process")}
+    p99: dict[str, list[float]] = {name: [] for name in ("idle", "publishing")}
     for _ in range(ROUNDS):
         for name, windows in p99.items():
             with Readers(url, rows // PRODUCTS_PER_USER) as readers:
                 if name == "idle":
                     time.sleep(IDLE_SECONDS)
                 else:
-                    published_apart(url, rows, nice=0 if name == "publishing" else 19)
+                    published_apart(url, rows)
             windows.append(readers.p99())
     medians = {name: float(np.median(windows)) for name, windows in p99.items()}
-    ratios = {
-        f"{name}, of idle": float(np.median(np.divide(windows, p99["idle"])))
-        for name, windows in p99.items()
-        if name != "idle"
-    }
-    return medians | ratios
+    return medians | {"publishing, of idle": float(np.median(np.divide(p99["publishing"], p99["idle"])))}
 
 
 def run(url: str, rows: int) -> dict[str, object]:
@@ -210,7 +198,7 @@ def run(url: str, rows: int) -> dict[str, object]:
     figures["p99_ms"] = waits(url, rows)
     with transaction(url) as connection, connection.cursor() as cursor:
         began = time.perf_counter()
-        cursor.execute("SELECT pricing.make_live(%s, 'rollback')", [book_before_live(connection)])
+        cursor.execute("SELECT pricing.make_live(NULL, 'rollback')")
         connection.commit()
         figures["rollback_seconds"] = time.perf_counter() - began
     return figures

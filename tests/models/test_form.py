@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 import pytest
 from pydantic import BaseModel, ConfigDict, TypeAdapter
 
+from flows.backfill import BackfillParameters
 from flows.deploy import DeployParameters
 from flows.monitor import MonitorParameters
 from flows.reprice import RepriceParameters
@@ -16,6 +17,7 @@ from flows.train import TrainParameters
 from models.form import as_form
 
 FORMS = [
+    BackfillParameters,
     DeployParameters,
     MonitorParameters,
     RepriceParameters,

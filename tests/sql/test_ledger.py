@@ -163,6 +163,8 @@ TAMPERINGS = st.one_of(
             "INSERT INTO pricing.personal_prices_1 SELECT 1, 'joe', 'tea', 3, 3, 4, 0.2, -2, '{}', false",
             "UPDATE pricing.uniform_prices_1 SET unit_cost = 1.9",
             "DELETE FROM pricing.uniform_prices_1",
+            "DELETE FROM pricing.books WHERE book_id = 2",
+            "DELETE FROM pricing.ledger; DELETE FROM pricing.live",
             "UPDATE pricing.live SET book_id = 2",
             "DELETE FROM pricing.live",
             "UPDATE pricing.books SET approver = 'boss' WHERE book_id = 3",
@@ -190,6 +192,8 @@ def test_what_was_not_touched_verifies(url: str) -> None:
         (removed(6, 6), "a later entry, which is missing"),
         (removed(5, 6), "a later entry, which is missing"),  # although the same book is live then
         (removed(1, 6), "a later entry, which is missing"),
+        ("DELETE FROM pricing.ledger; DELETE FROM pricing.live", "the ledger does not verify: none of its entries"),
+        ("DELETE FROM pricing.books WHERE book_id = 3", "row 3 of pricing.books is not what it recorded"),
         (removed(2, 2), "entry 3 does not verify: an entry before it is missing"),
         ("UPDATE pricing.books SET approver = 'boss' WHERE book_id = 3", "row 3 of pricing.books"),
         ("UPDATE pricing.personal_prices_1 SET price = 3.4 WHERE user_id = 'eve'", "the prices of live book 1"),

@@ -93,6 +93,57 @@ def test_an_unknown_trainer_cannot_be_told_from_the_approver(url: str, reviewers
     assert approver(url, book) is None
 
 
+def test_another_versions_training_makes_no_second_person(url: str, reviewers: tuple[str, str]) -> None:
+    first, second = reviewers
+    run(url, "INSERT INTO pricing.trainings VALUES ('run', 6, %s, now())", user(second))  # the book is of version 7
+    book = awaiting(url, "two_person")
+    with pytest.raises(psycopg2.errors.NoDataFound, match="nobody is recorded as the trainer of version 7"):
+        run(first, "SELECT pricing.approve(7)")
+    assert approver(url, book) is None
+
+
+def test_of_several_books_the_one_that_was_read_is_approved(url: str, reviewers: tuple[str, str]) -> None:
+    first, second = awaiting(url, "review"), awaiting(url, "review")
+    with pytest.raises(psycopg2.errors.CardinalityViolation, match=rf"books {first}, {second} .* --book {first}`"):
+        run(reviewers[0], "SELECT pricing.approve(7)")
+    assert run(reviewers[0], "SELECT pricing.approve(7, %s)", first) == [(first,)]
+    assert (approver(url, first), approver(url, second)) == (user(reviewers[0]), None)
+    with pytest.raises(psycopg2.errors.NoDataFound, match=r"version 7 with book 99 has no book that awaits"):
+        run(reviewers[0], "SELECT pricing.approve(7, 99)")
+
+
+@pytest.mark.parametrize(
+    ("asked", "required", "needed"),
+    [
+        ("automatic", "automatic", "automatic"),
+        ("automatic", "review", "review"),
+        ("two_person", "review", "two_person"),
+        ("review", "two_person", "two_person"),
+    ],
+)
+def test_the_owner_may_require_more_than_is_asked_for(url: str, asked: str, required: str, needed: str) -> None:
+    run(url, "SELECT pricing.require_approval(%s)", required)
+    assert run(url, "SELECT pricing.stricter_approval(%s)", asked) == [(needed,)]
+    book = awaiting(url, asked)
+    assert approver(url, book) == ("automatic" if needed == "automatic" else None)
+
+
+def test_what_is_required_holds_for_a_book_that_asked_for_nothing(url: str, reviewers: tuple[str, str]) -> None:
+    book = awaiting(url, "automatic")
+    run(url, "SELECT pricing.require_approval('two_person')")
+    run(url, "INSERT INTO pricing.trainings VALUES ('run', 7, %s, now())", user(reviewers[0]))
+    run(url, "UPDATE pricing.books SET state = 'published'")
+    with pytest.raises(psycopg2.errors.ObjectNotInPrerequisiteState, match="is not approved"):
+        run(url, "SELECT pricing.make_live(%s, 'publish')", book)
+    run(url, "UPDATE pricing.books SET state = 'in_review'")
+    with pytest.raises(psycopg2.errors.InsufficientPrivilege, match="needs a second person"):
+        run(reviewers[0], "SELECT pricing.approve(7)")
+    run(reviewers[1], "SELECT pricing.approve(7)")
+    assert approver(url, book) == user(reviewers[1])
+    with pytest.raises(psycopg2.errors.InsufficientPrivilege):
+        run(reviewers[1], "SELECT pricing.require_approval('automatic')")
+
+
 def test_the_trainer_is_the_user_who_registered(url: str) -> None:
     for _ in range(2):
         run(url, "SELECT pricing.record_training('run', 7)")

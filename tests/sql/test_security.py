@@ -74,6 +74,14 @@ def test_three_functions_can_be_called_and_no_other(storefront: Connection) -> N
     assert {name for name, may in found if may} == OPEN_TO_THE_STOREFRONT
 
 
+@pytest.mark.parametrize(
+    "held", ["pg_advisory_lock(7265002)", "pg_try_advisory_xact_lock(1, 2)", "lo_from_bytea(0, 'much')", "lo_creat(-1)"]
+)
+def test_nobody_is_held_up_and_no_disk_is_filled(storefront: Connection, held: str) -> None:
+    with pytest.raises(psycopg2.errors.InsufficientPrivilege):
+        rows(storefront, f"SELECT {held}")
+
+
 def test_no_function_reads_its_callers_search_path_or_temporary_objects(storefront: Connection) -> None:
     found = rows(
         storefront,

@@ -11,13 +11,14 @@ import pytest
 from sqlalchemy.engine import make_url
 
 import tasks.books.publish
+from tasks.books.approvals import ApprovalError, require_approval
 from tasks.books.certify import certify
 from tasks.books.history import verify_ledger
-from tasks.books.publish import roll_back
+from tasks.books.publish import PublicationError, roll_back
 from tasks.books.review import submit_for_review
 from tasks.data.collect import collect
 from tasks.data.validate import BatchRefusedError, validate
-from tasks.database import NotMigratedError, migrate
+from tasks.database import NotMigratedError, migrate, transaction
 from tasks.quotes.forget import forget
 from tasks.quotes.quote import quote
 from tasks.quotes.reprice import reprice_all
@@ -170,6 +171,16 @@ TAMPERINGS = [
     " LANGUAGE sql AS $$ SELECT '' $$",
     "DELETE FROM pricing.books",
     "UPDATE pricing.books SET policy = '{}'",
+    "UPDATE pricing.books SET content_hash = 'x'",
+    "UPDATE pricing.books SET certificate = '{}'",
+    "UPDATE pricing.books SET state = 'staged'",
+    "UPDATE pricing.books SET expires_at = 'infinity'",
+    "SELECT pricing.seal_book(1, '{}')",
+    "SELECT pricing.require_approval('automatic')",
+    "UPDATE pricing.required_approval SET approval = 'automatic'",
+    "UPDATE pricing.quotes SET price = 1",
+    "DELETE FROM pricing.outcomes",
+    "INSERT INTO pricing.outcomes SELECT quote_id, true, 1 FROM pricing.quotes",
     "UPDATE pricing.books SET approver = 'boss'",
     "INSERT INTO pricing.books (inputs_hash, dataset, snapshot_id, model_name, model_version, run_id, policy, currency,"
     " terms, approver) SELECT inputs_hash, dataset, snapshot_id, model_name, model_version, run_id, policy, currency,"
@@ -178,10 +189,9 @@ TAMPERINGS = [
     "UPDATE public.pricing_migrations SET name = 'x'",
 ]
 AGAINST_WHAT_IS_RECORDED = [
-    "UPDATE pricing.books SET content_hash = 'x'",
-    "UPDATE pricing.books SET certificate = '{}'",
-    "UPDATE pricing.books SET state = 'staged'",
     "SELECT pricing.drop_prices(1)",
+    "SELECT pricing.publish_book(1, '{}', interval '1 day')",
+    "SELECT pricing.submit_book(1, '{}', 'review', interval '1 day')",
     "SELECT pricing.stage_prices(1)",
     "SELECT pricing.stage_prices(9)",
 ]
@@ -204,16 +214,41 @@ def test_a_worker_changes_nothing_that_is_published_or_recorded(book_shop: Any) 
 
 def test_a_worker_names_no_approver_and_withdraws_no_question_for_one(book_shop: Any) -> None:
     waiting, promotion = book_shop.priced()
-    submit_for_review.fn(waiting, promotion, certify.fn(waiting, promotion), two_person=True, hours=1)
-    with pytest.raises(psycopg2.errors.ObjectNotInPrerequisiteState, match=r"awaits approval \(two_person\)"):
-        book_shop.run("UPDATE pricing.books SET approval = 'automatic'")
-    book_shop.run("UPDATE pricing.books SET state = 'published'")
-    for action, refusal in (("publish", "is not approved"), ("rollback", "was never live")):
+    submit_for_review.fn(waiting, promotion, certify.fn(waiting, promotion), "two_person", hours=1)
+    book_id = waiting.book.book_id
+    for attempt, refusal in {
+        f"SELECT pricing.submit_book({book_id}, '{{}}', 'automatic', '1 day')": r"awaits approval \(two_person\)",
+        f"SELECT pricing.publish_book({book_id}, '{{}}', '1 day')": "is not approved",
+        f"SELECT pricing.make_live({book_id}, 'publish')": "has no published prices",
+        f"SELECT pricing.make_live({book_id}, 'rollback')": "has no published prices",
+    }.items():
         with pytest.raises(psycopg2.Error, match=refusal):
-            book_shop.run(f"SELECT pricing.make_live({waiting.book.book_id}, '{action}')")
+            book_shop.run(attempt)
     assert book_shop.rows("SELECT * FROM pricing.live").empty
     book_shop.published()
     assert book_shop.rows("SELECT details ->> 'approver' AS by FROM pricing.ledger")["by"].tolist() == ["automatic"]
+
+
+def test_what_every_book_needs_is_asked_of_one_that_asked_for_nothing(book_shop: Any, logins: dict[str, str]) -> None:
+    with transaction(logins["owner"]) as connection, connection.cursor() as cursor:
+        cursor.execute("SELECT pricing.require_approval('review')")
+    with pytest.raises(PublicationError, match="is not approved"):
+        book_shop.published()
+    assert book_shop.rows("SELECT * FROM pricing.live").empty
+    with pytest.raises(ApprovalError, match="only the owner of the database"):
+        require_approval("automatic")
+
+
+def test_a_book_is_sealed_as_it_is_and_not_as_its_maker_says(book_shop: Any) -> None:
+    book_shop.priced()
+    with pytest.raises(psycopg2.errors.ObjectNotInPrerequisiteState, match="not all written yet"):
+        book_shop.run(
+            "INSERT INTO pricing.books (inputs_hash, dataset, snapshot_id, model_name, model_version, run_id, policy,"
+            " currency, terms) SELECT 'h', dataset, snapshot_id, 'demand', 1, 'r', '{}', 'EUR', '{}'"
+            " FROM data.snapshots;"
+            "SELECT pricing.stage_prices(max(book_id)) FROM pricing.books;"
+            "SELECT pricing.submit_book(max(book_id), '{}', 'review', '1 day') FROM pricing.books"
+        )
 
 
 def test_a_staged_book_takes_rows_until_it_is_attached_and_none_after(book_shop: Any) -> None:

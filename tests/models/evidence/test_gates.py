@@ -4,6 +4,7 @@ import pytest
 
 from models.evidence.gates import (
     conduct_gates,
+    data_gate,
     evidence_gates,
     is_cold_start,
     promotion_gates,
@@ -52,6 +53,7 @@ def test_good_figures_pass_every_gate():
         ("sign_accuracy", 0.999),
         ("ece_low", 0.06),
         ("price_slope_on_randomised", 1.5),
+        ("price_slope_on_randomised", 0.4),
         ("log_loss_gain_over_champion_high", -1e-6),
         ("priced_sample", 0.0),
         ("refused_by_fault", 1.0),
@@ -73,7 +75,7 @@ def test_one_bad_figure_blocks(figure, value):
     assert failed(GOOD | {figure: value})
 
 
-@pytest.mark.parametrize("figure", sorted(set(GOOD) - {"price_slope_on_randomised", "latency_ratio"}))
+@pytest.mark.parametrize("figure", sorted(set(GOOD) - {"latency_ratio"}))
 def test_a_figure_that_is_not_a_number_blocks(figure):
     """But for upper bounds and counts that no gate reads."""
     read = figure not in {"off_policy_uplift_high", "off_policy_offers"}
@@ -86,7 +88,13 @@ def test_nothing_measured_blocks():
     assert all(not gate.passed for gate in evidence_gates({}, 0))
 
 
-@pytest.mark.parametrize("figure", ["off_policy_uplift_low", "off_policy_effective_sample", "guardrail_violations"])
+@pytest.mark.parametrize(
+    "figure",
+    [
+        "off_policy_uplift_low", "off_policy_effective_sample", "guardrail_violations", "latency_ratio_low",
+        "off_policy_against",
+    ],
+)  # fmt: skip
 def test_a_missing_figure_blocks(figure):
     assert failed({name: value for name, value in GOOD.items() if name != figure})
 
@@ -94,7 +102,37 @@ def test_a_missing_figure_blocks(figure):
 def test_what_could_not_be_measured_is_not_asked():
     without = {"price_slope_on_randomised", "log_loss_gain_over_champion_high"}
     assert len(quality_gates({name: value for name, value in GOOD.items() if name not in without})) == 3
-    assert len(conduct_gates({name: GOOD[name] for name in GOOD if not name.startswith(("latency", "parity"))})) == 4
+    unbounded = {name: GOOD[name] for name in GOOD if not name.startswith(("latency", "parity"))}
+    assert len(conduct_gates(unbounded, champion=0)) == 4
+
+
+def test_whoever_has_a_champion_is_compared_with_it_also_without_explored_offers():
+    untimed = {name: value for name, value in GOOD.items() if not name.startswith(("off_policy", "latency"))}
+    metrics = untimed | {"off_policy_offers": 0.0, "off_policy_against": 0.0}
+    assert failed(metrics, champion=0) == []
+    assert failed(metrics) == [
+        "time to price over the champion's, lower bound of the median", "version that it was compared with"
+    ]  # fmt: skip
+
+
+def table(rows, failing, limit=0.1):
+    return {"rows": rows, "failing": failing, "limit": limit}
+
+
+@pytest.mark.parametrize(
+    ("tables", "measured", "passed"),
+    [
+        ({"users": table(100, 0), "offers": table(40, 2)}, 0.5, True),
+        ({"users": table(100, 11), "offers": table(40, 2)}, 1.1, False),
+        ({"market": table(0, 0)}, 0, True),
+        ({"users": table(100, 0, limit=0.0)}, 0, True),
+        ({}, nan, False),
+    ],
+)
+def test_the_data_s_gate_is_its_validation(tables, measured, passed):
+    gate = data_gate(tables)
+    assert gate.measured == pytest.approx(measured, nan_ok=True)
+    assert gate.passed == passed
 
 
 @pytest.mark.parametrize("champion", [0, CHAMPION])

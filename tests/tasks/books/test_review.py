@@ -15,8 +15,9 @@ from prefect.flow_runs import resume_flow_run
 from prefect.testing.utilities import prefect_test_harness
 from pydantic import ValidationError
 
+import tasks.books.review
 from flows.deploy import DeployParameters
-from tasks.books.approvals import ApprovalError, approve
+from tasks.books.approvals import ApprovalError, approve, approver_of
 from tasks.books.book import StagedBook
 from tasks.books.review import Review, ReviewError, await_approval
 from tasks.settings import Settings
@@ -98,6 +99,35 @@ def test_the_time_limit_ends_in_a_refusal(prefect_server: None, book: tuple[int,
     assert query("SELECT state FROM pricing.books") == [("dropped",)]
     with pytest.raises(ApprovalError, match="no book that awaits approval"):
         approve(7)
+
+
+def test_an_approval_of_the_last_moment_counts(
+    prefect_server: None, book: tuple[int, str], query: Query, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    number, user = book
+    looks = []
+
+    def approver(url: str, book_id: int) -> str | None:
+        looks.append(approver_of(url, book_id))
+        if len(looks) == 1:  # it is given just after the last look in time
+            approve(7)
+        return looks[-1]
+
+    monkeypatch.setattr(tasks.books.review, "approver_of", approver)
+    assert wait(number, -1) == user
+    assert looks[0] is None and query("SELECT state FROM pricing.books") == [("in_review",)]
+
+
+def test_nobody_approves_what_nobody_waits_for_any_more(
+    prefect_server: None, book: tuple[int, str], query: Query, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def cancelled(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(tasks.books.review, "_ask", cancelled)
+    with pytest.raises(KeyboardInterrupt):  # as a run that is cancelled ends
+        wait(book[0], 60)
+    assert query("SELECT state FROM pricing.books") == [("dropped",)]
 
 
 def test_two_persons_need_a_review() -> None:

@@ -5,10 +5,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
+import tasks.data.validate
 from models.errors import PricingError
 from tasks.data.collect import collect
 from tasks.data.snapshots import SnapshotNotFoundError, latest_snapshot
 from tasks.data.validate import BatchRefusedError, LoadError, report_page, validate
+from tasks.markdown import GAP
 from tasks.quotes.forget import forget
 from tasks.sources import SourceParameters
 from tasks.training.extract import cut_offers
@@ -200,6 +202,16 @@ def test_a_batch_with_too_many_failing_rows_is_refused_whole(shop, take_in, quer
     assert waiting_tables(query) == [], "those of the refused load are of no more use"
 
 
+def test_a_refused_batch_has_a_page_as_well(shop, take_in, monkeypatch):
+    shown = []
+    monkeypatch.setattr(tasks.data.validate.TaskRunContext, "get", lambda: object())
+    monkeypatch.setattr(tasks.data.validate, "create_markdown_artifact", lambda page, **_: shown.append(page))
+    with pytest.raises(BatchRefusedError) as refused:
+        take_in(shop | {"offers": shop["offers"].assign(price=-1.0)})
+    (page,) = shown
+    assert "was refused" in page and str(refused.value) in page
+
+
 def test_a_refused_batch_releases_nothing(shop, take_in, query):
     shop["offers"].loc[4, "price"] = -1.0
     take_in(shop)
@@ -331,10 +343,10 @@ def test_large_tables_are_examined_in_blocks(shop, take_in, query, monkeypatch):
 def test_the_report_and_the_data_docs_name_every_rule(shop, take_in, settings):
     shop["offers"].loc[4, "price"] = -1.0
     snapshot = take_in(shop)
-    page = report_page(snapshot)
-    assert "| offers&emsp; | 10%&emsp; | 40&emsp; | 1&emsp; | 39&emsp; | 1 |" in page
-    assert "| offers&emsp; | price is above 0&emsp; | 1 |" in page
-    assert "| behaviour&emsp; | user_id is in users&emsp; | 0 |" in page
+    page = report_page(snapshot).replace(GAP, "")
+    assert "| offers | 10% | 40 | 1 | 39 | 1 |" in page
+    assert "| offers | price is above 0 | 1 |" in page
+    assert "| behaviour | user_id is in users | 0 |" in page
     docs = settings.home / "data_docs"
     assert (docs / "index.html").is_file()
     [offers] = docs.glob("validations/offers/**/*.html")

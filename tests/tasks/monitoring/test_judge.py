@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 import tasks.monitoring.judge
 from flows.monitor import MonitorParameters, monitor
+from tasks.markdown import GAP
 from tasks.monitoring.judge import Surveillance, judge, raise_alarms
 from tasks.monitoring.observe import Observation, Windows, observed_at
 from tasks.monitoring.report import monitor_page
@@ -133,9 +134,9 @@ def test_the_page_says_what_was_found(book_shop: Any) -> None:
     quote_everyone(book_shop, share_bought=0.2)
     observation = observe(book_shop)
     surveillance = judge.fn(observation, 1, 0.01)
-    page = monitor_page(surveillance, observation)
+    page = monitor_page(surveillance, observation).replace(GAP, "")
     assert "- **retrain**: purchases, profit" in page
-    assert "| purchases&emsp; | retrain&emsp; |" in page
+    assert "| purchases | retrain |" in page
     assert "——✗ |" in page
     assert "by tenth of the promise" in page
 

@@ -121,7 +121,8 @@ def test_every_kind_of_price_comes_out_again(url: str, query: Query, policy: Pri
 def test_quotes_outlive_their_book(url: str, query: Query) -> None:
     book = put_live(url, POLICIES["explored"])
     (kept,) = quoted(query, "randomised", 1)
-    put_live(url, POLICIES["explored"].model_copy(update={"satisfaction_weight": 0.1}))
+    for weight in (0.1, 0.2):
+        put_live(url, POLICIES["explored"].model_copy(update={"satisfaction_weight": weight}))
     discard_book(url, book)
     assert "price in the book" not in replay(kept).figures
 

@@ -20,7 +20,7 @@ from tasks.quotes.explain import explain_quote
 from tasks.quotes.quote import quote
 from tasks.quotes.replay import replay
 from tasks.quotes.reprice import RepriceTally, reprice_all, reprice_until, reprice_waiting
-from tasks.quotes.repricing import RepricingError, reprice_users
+from tasks.quotes.repricing import RepricingError, continued_book, reprice_products, reprice_users
 from tasks.registry.versions import VersionNotFoundError
 from tasks.training.features import read_decisions
 
@@ -70,10 +70,10 @@ def test_real_time_finds_the_features_and_the_price_that_a_batch_finds(book_shop
         " dwell_seconds FROM pricing.events; UPDATE pricing.events SET collected = true"
     )
     book_shop.published(FREE)
-    pd.testing.assert_frame_equal(personal(book_shop), now)
+    pd.testing.assert_frame_equal(personal(book_shop), now, check_exact=True)
     batch = features(book_shop, recorded=False)
-    pd.testing.assert_frame_equal(live.frame, batch.frame)
-    pd.testing.assert_frame_equal(live.events, batch.events)
+    pd.testing.assert_frame_equal(live.frame, batch.frame, check_exact=True)
+    pd.testing.assert_frame_equal(live.events, batch.events, check_exact=True)
     assert live.frame["events_end"].iloc[0] - live.frame["events_start"].iloc[0] > 30
 
 
@@ -213,6 +213,72 @@ def test_a_cost_that_rises_lifts_everybodys_price_of_the_product(book_shop: Any)
     assert after["uniform_price"].astype(float).min() > before["uniform_price"].astype(float).max()
     others = book_shop.rows("SELECT count(*) AS n FROM pricing.repriced_personal WHERE product_id <> 'p03'")
     assert others["n"].iloc[0] == 0
+
+
+def test_no_personal_price_outlives_the_terms_of_its_product(book_shop: Any) -> None:
+    book_shop.published(FREE)
+    record(book_shop)
+    reprice(book_shop)
+    assert quote(USER, PRODUCT).source == quote("u002", PRODUCT).source == "personal"
+    for cost in (0.9, 0.8):  # twice, with nothing new of the market between
+        book_shop.run(f"UPDATE data.products SET unit_cost = {cost} * list_price WHERE product_id = '{PRODUCT}'")
+        only_products(book_shop)
+        for user in (USER, "u002"):  # priced between the books, and by the book
+            answer = quote(user, PRODUCT)
+            assert (answer.source, answer.reasons[-1]) == ("uniform", "market_moved")
+            assert answer.price == answer.uniform_price
+            assert replay(answer.quote_id).figures["reasons"][0] == answer.reasons
+        assert "have just changed" in explain_quote(answer, "u002", PRODUCT).notes[0]
+        reprice(book_shop)
+        answer = quote("u002", PRODUCT)
+        assert (answer.source, replay(answer.quote_id).figures["price"][0]) == ("personal", answer.price)
+
+
+def only_products(shop: Any) -> None:
+    """What a worker does before it comes to the pairs."""
+    with transaction(shop.url) as connection:
+        live = continued_book(connection, demands=lambda version: shop.demand)
+        assert live is not None
+        assert reprice_products(connection, live).prices == 1
+
+
+def test_a_pair_is_priced_by_its_products_own_terms_until_those_are_set_anew(book_shop: Any) -> None:
+    book_shop.published(FREE)
+    book_shop.run(f"UPDATE data.products SET unit_cost = 0.9 * list_price WHERE product_id = '{PRODUCT}'")
+    record(book_shop)
+    with transaction(book_shop.url) as connection:  # the pair first
+        live = continued_book(connection, demands=lambda version: book_shop.demand)
+        assert live is not None
+        assert reprice_users(connection, live, 10).prices > 0
+    answer = quote(USER, PRODUCT)
+    assert (answer.source, replay(answer.quote_id).figures["price"][0]) == ("personal", answer.price)
+    reprice(book_shop)
+    after = quote(USER, PRODUCT)
+    assert (after.source, after.price > answer.price) == ("personal", True)
+
+
+def test_an_event_of_after_the_transaction_began_is_seen_by_it(book_shop: Any) -> None:
+    book_shop.published(FREE)
+    book_shop.run("DELETE FROM pricing.reprice_queue")
+    with transaction(book_shop.url) as connection:
+        live = continued_book(connection, demands=lambda version: book_shop.demand)
+        assert live is not None
+        book_shop.run(f"SELECT pricing.record_event('{USER}', 'view', '{PRODUCT}')")
+        assert len(reprice_users(connection, live, 10).queued_at) == 1
+    decided = book_shop.rows(
+        "SELECT max(decided_at) > max(occurred_at) AS seen FROM pricing.repriced_personal, pricing.events"
+    )
+    assert decided["seen"].iloc[0]
+
+
+def test_a_clock_that_is_ahead_hides_no_event(book_shop: Any) -> None:
+    book_shop.published(FREE)
+    book_shop.run(
+        f"SELECT pricing.record_event('{USER}', 'view', '{PRODUCT}', occurred_at => now() + interval '30 seconds')"
+    )
+    reprice(book_shop)
+    seen = book_shop.rows("SELECT decided_at > occurred_at AS seen FROM pricing.repriced_personal, pricing.events")
+    assert seen["seen"].all()
 
 
 def test_a_price_that_no_rule_admits_any_more_is_withdrawn(book_shop: Any) -> None:

@@ -9,6 +9,7 @@ from models.evidence.gates import Gate
 from models.pricing.policy import Exploration, Guardrails, PricingPolicy
 from models.pricing.presets import COLD_START_LIMITS, COLD_START_SHARE, WIDENING
 from tasks.data.snapshots import Snapshot
+from tasks.markdown import GAP
 from tasks.registry.promote import GATES_HEADING, GateError, gates_table, promote
 from tasks.registry.versions import RegisteredDemand, describe_version
 
@@ -17,6 +18,8 @@ CONDUCT = {
     "priced_sample": 100.0, "refused_by_fault": 0.0, "guardrail_violations": 0.0, "protected_group_changes": 0.0,
 }  # fmt: skip
 QUALITY = CONDUCT | {"log_loss_gain_over_constant_rate_low": 0.01, "sign_accuracy": 1.0, "ece_low": 0.0}
+TIMED = {"latency_ratio_low": 1.0}
+VALIDATION = {"tables": {"offers": {"rows": 100, "failing": 2, "limit": 0.1}}}
 UNEXPLORED = {"off_policy_offers": 0.0}
 BETTER = {
     "off_policy_offers": 900.0, "off_policy_uplift_low": 0.2, "off_policy_uplift_high": 0.9,
@@ -52,17 +55,17 @@ class Registry:
 
     def measure(self, policy: PricingPolicy, version: RegisteredDemand, rival: int, snapshot: Snapshot):
         self.measured.append((policy, version.version, rival))
-        return CONDUCT | self.under_the_named | {"off_policy_against": float(rival)}
+        return CONDUCT | TIMED | self.under_the_named | {"off_policy_against": float(rival)}
 
     def promote(self, number: int, figures: dict[str, float], against: int, policy: str | None = None):
-        self.figures[number] = QUALITY | figures | {"off_policy_against": float(against)}
+        self.figures[number] = QUALITY | (TIMED if against else {}) | figures | {"off_policy_against": float(against)}
         return promote.fn(str(number), policy)
 
 
 @pytest.fixture
 def registry(monkeypatch: pytest.MonkeyPatch) -> Registry:
     kept = Registry()
-    snapshot = Snapshot("a" * 64, "shop", "EUR", {}, datetime(2026, 4, 1, tzinfo=UTC))
+    snapshot = Snapshot("a" * 64, "shop", "EUR", {}, datetime(2026, 4, 1, tzinfo=UTC), validation=VALIDATION)
     fakes = {
         "version_of": lambda name: kept.version(int(name)),
         "champion_of": lambda dataset: kept.version(kept.champion) if kept.champion else None,
@@ -108,9 +111,27 @@ def test_a_version_that_surely_earns_less_is_blocked_and_says_so_with_the_figure
 def test_a_challenger_is_promoted_on_evidence_against_the_champion_of_today(registry):
     registry.champion = 1
     assert not registry.promote(3, BETTER, against=1).cold_start
+    assert registry.measured == []
     registry.champion = 2
-    with pytest.raises(GateError, match="version that it was compared with: 1, demanded = 2, the champion"):
+    registry.under_the_named = WORSE
+    with pytest.raises(GateError, match=r"off-policy uplift, 95 % lower bound: -0.4, demanded > 0"):
         registry.promote(3, BETTER, against=1)
+    assert registry.measured == [(POLICY, 3, 2)]
+
+
+def test_a_version_from_before_there_was_a_champion_is_compared_with_it_now(registry):
+    registry.champion, registry.under_the_named = 1, UNEXPLORED
+    assert registry.promote(2, UNEXPLORED, against=0).cold_start
+    assert registry.measured == [(POLICY, 2, 1)]
+    registry.under_the_named = UNEXPLORED | {"latency_ratio_low": 1.3}
+    with pytest.raises(GateError, match=r"time to price over the champion's.*: 1.3, demanded ≤ 1.2"):
+        registry.promote(2, UNEXPLORED, against=0)
+
+
+def test_data_that_did_not_pass_their_validation_price_nothing(registry, monkeypatch):
+    monkeypatch.setitem(VALIDATION["tables"]["offers"], "failing", 11)
+    with pytest.raises(GateError, match=r"failing rows of a table, of those allowed: 1\.1, demanded ≤ 1"):
+        registry.promote(1, BETTER, against=0)
 
 
 def test_a_model_trained_again_without_explored_offers_is_not_held_up(registry):
@@ -187,14 +208,14 @@ def test_the_figures_of_every_gate_are_written_on_the_version_also_when_it_fails
     uplift = figures["off-policy uplift, 95 % lower bound"]
     assert (uplift["measured"], uplift["passed"]) == (0.2, True)
     assert registry.described[2].startswith(GATES_HEADING)
-    assert "| guardrail violations in the sample&emsp; | 3&emsp; | = 0&emsp; | FAILED |" in registry.described[2]
+    assert "| guardrail violations in the sample | 3 | = 0 | FAILED |" in registry.described[2].replace(GAP, "")
 
 
 def test_the_table_of_gates_has_a_row_each():
     table = gates_table((Gate("one", 0.12345, "> 0", passed=True), Gate("two", float("nan"), "= 1", passed=False)))
-    assert table.splitlines()[2:] == [
-        "| one&emsp; | 0.1235&emsp; | > 0&emsp; | passed |",
-        "| two&emsp; | nan&emsp; | = 1&emsp; | FAILED |",
+    assert table.replace(GAP, "").splitlines()[2:] == [
+        "| one | 0.1235 | > 0 | passed |",
+        "| two | nan | = 1 | FAILED |",
     ]
 
 

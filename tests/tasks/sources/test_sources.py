@@ -49,6 +49,6 @@ def test_a_database_without_url_is_told_where_to_put_it(monkeypatch):
 
 def test_ta_feng_is_the_default_and_has_its_own_currency(monkeypatch, tmp_path):
     monkeypatch.setenv("PRICING_HOME", str(tmp_path))
-    assert open_source(SourceParameters(), Settings()) == TaFeng(tmp_path / "cache")
+    assert open_source(SourceParameters(kind="tafeng"), Settings()) == TaFeng(tmp_path / "cache")
     with pytest.raises(SourceError, match="TWD, not EUR"):
-        open_source(SourceParameters(currency="EUR"), Settings())
+        open_source(SourceParameters(kind="tafeng", currency="EUR"), Settings())

@@ -78,7 +78,7 @@ def without_database(trained: TrainedDemand, champion: int | None) -> Iterator[t
 
 def measure(trained: TrainedDemand, champion: int | None) -> Evaluation:
     with without_database(trained, champion):
-        return evaluate.fn(trained, SNAPSHOT, "open")
+        return evaluate.fn(trained, SNAPSHOT, PRESETS["open"])
 
 
 @pytest.fixture(scope="module")
@@ -108,6 +108,8 @@ def test_a_registered_version_is_measured_under_a_named_policy_as_in_its_evaluat
     again = figures(PRESETS["open"])
     assert {name for name in evaluated if name.startswith(OF_PRICES)} == again.keys()
     for name, figure in again.items():
+        if name.startswith("latency_"):  # taken anew
+            continue
         assert figure == pytest.approx(evaluated[name], rel=1e-9), name
     tight = figures(PRESETS["ecommerce"])
     assert tight["off_policy_profit"] != again["off_policy_profit"]

@@ -1,0 +1,52 @@
+"""Deployments: what runs when, told to the Prefect server once for each edition of infra/prefect.yaml.
+
+    python -m tasks.servers.deployments
+
+Telling it again would undo what people have changed in the Prefect UI since: parameters, paused schedules, automations
+turned on or off.
+"""
+
+import hashlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import yaml
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.actions import VariableCreate, VariableUpdate
+from prefect.settings import PREFECT_API_URL
+
+FILE = Path(__file__).resolve().parents[2] / "infra" / "prefect.yaml"
+EDITION = "pricing_deployments"  # the Prefect variable that holds which edition the server has
+
+
+def deploy_all(file: Path, folder: Path) -> bool:
+    """Deploy a file's deployments, whose relative paths start at a folder; False where the server has them already.
+
+    Raises:
+        subprocess.CalledProcessError: Prefect refused; it has said why.
+    """
+    text = file.read_bytes()
+    edition = hashlib.sha256(text + str(folder).encode()).hexdigest()[:16]
+    names = {deployment["name"] for deployment in yaml.safe_load(text)["deployments"]}
+    with get_client(sync_client=True) as client:
+        if _edition(client) == edition and names <= {known.name for known in client.read_deployments()}:
+            return False
+        command = [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all", "--prefect-file", str(file)]
+        here = {"PWD": str(folder), "PREFECT_API_URL": str(PREFECT_API_URL.value())}  # Python does not keep PWD
+        subprocess.run(command, env=os.environ | here, check=True)
+        if _edition(client) is None:
+            client.create_variable(VariableCreate(name=EDITION, value=edition))
+        else:
+            client.update_variable(VariableUpdate(name=EDITION, value=edition))
+    return True
+
+
+def _edition(client: SyncPrefectClient) -> object:
+    variable = client.read_variable_by_name(EDITION)
+    return None if variable is None else variable.value
+
+
+if __name__ == "__main__":
+    deploy_all(Path(sys.argv[1]) if len(sys.argv) > 1 else FILE, Path.cwd())
