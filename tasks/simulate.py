@@ -28,6 +28,7 @@ from models.simulation.season_pricing import LIST_PRICE
 from tasks.markdown import markdown_table
 from tasks.registry.policies import read_policy
 from tasks.training.encoders import chosen_encoders, embed_pictures, embed_texts
+from tasks.training.gpu import gpu_slot
 
 log = logging.getLogger("pricing.simulate")
 
@@ -116,15 +117,16 @@ def learn(config: MarketplaceConfig) -> Trial:
         ContentError: an encoder's files are not those that were checked.
         TrainingError: the simulated offers hold one outcome only.
     """
-    started = perf_counter()
-    market = _with_content(simulate(config))
-    log.info("seed %d: %s offers and %s requests in %s", config.seed, f"{len(market.log):,}",
-             f"{len(market.requests):,}", config.domain)  # fmt: skip
-    at = market.log.decided_at
-    is_validation = at > np.quantile(at, 1 - VALIDATION_SHARE)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    training, validation = market.log.select(~is_validation), market.log.select(is_validation)
-    demand, _ = fit_demand(training, validation, DemandConfig(), replace(SMALL_LOG_TRAINING, seed=config.seed), device)
+    started, device = perf_counter(), torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    simulated, training_config = simulate(config), replace(SMALL_LOG_TRAINING, seed=config.seed)
+    log.info("seed %d: %s offers and %s requests in %s", config.seed, f"{len(simulated.log):,}",
+             f"{len(simulated.requests):,}", config.domain)  # fmt: skip
+    with gpu_slot(device):
+        market = _with_content(simulated)
+        at = market.log.decided_at
+        is_validation = at > np.quantile(at, 1 - VALIDATION_SHARE)
+        training, validation = market.log.select(~is_validation), market.log.select(is_validation)
+        demand, _ = fit_demand(training, validation, DemandConfig(), training_config, device)
     log.info("seed %d: fitted the demand model, in %.0f s", config.seed, perf_counter() - started)
     return Trial(market, demand.curve, partial(demand.curve, personal=False))
 

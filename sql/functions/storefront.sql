@@ -152,22 +152,43 @@ BEGIN
     RETURN recorded;
 END $$;
 
--- What became of a quote. Telling the same outcome again changes nothing; another one is refused.
+-- Units of a pool that have been sold: by the offers that are known, and by quotes that have not come back as offers yet.
+CREATE OR REPLACE FUNCTION pricing.units_sold(asked_dataset text, asked_pool_id text) RETURNS double precision
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    SELECT coalesce((SELECT sum(coalesce(quantity, 1)) FROM data.offers
+                     WHERE dataset = asked_dataset AND pool_id = asked_pool_id AND purchased), 0)
+         + coalesce((SELECT sum(outcomes.quantity) FROM pricing.outcomes
+                     JOIN pricing.quotes USING (quote_id) JOIN pricing.books USING (book_id)
+                     WHERE outcomes.pool_id = asked_pool_id AND purchased AND NOT collected
+                       AND books.dataset = asked_dataset), 0)
+$$;
+
+-- What became of a quote. The products of a pool of which the last unit has just gone are priced anew. Telling the same outcome again changes nothing; another one is refused.
 CREATE OR REPLACE FUNCTION pricing.record_outcome(
     quote_id uuid, purchased boolean, quantity double precision DEFAULT 1) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
+DECLARE asked record;
 BEGIN
     IF purchased IS NULL OR quantity IS NULL OR NOT (quantity > 0 AND quantity < 'Infinity') THEN
         RAISE EXCEPTION 'an outcome needs purchased (true or false) and a quantity above 0; got %, %',
             record_outcome.purchased, record_outcome.quantity USING ERRCODE = 'invalid_parameter_value';
     END IF;
-    IF NOT EXISTS (SELECT FROM pricing.quotes WHERE quote_id = record_outcome.quote_id) THEN
+    SELECT priced_from ->> 'pool_id' AS pool_id, dataset INTO asked
+    FROM pricing.quotes JOIN pricing.books USING (book_id) WHERE quote_id = record_outcome.quote_id;
+    IF NOT FOUND THEN
         RAISE EXCEPTION 'quote % is unknown', record_outcome.quote_id USING ERRCODE = 'no_data_found';
     END IF;
-    INSERT INTO pricing.outcomes (quote_id, purchased, quantity)
-    VALUES (record_outcome.quote_id, record_outcome.purchased, record_outcome.quantity)
+    INSERT INTO pricing.outcomes (quote_id, purchased, quantity, pool_id)
+    VALUES (record_outcome.quote_id, record_outcome.purchased, record_outcome.quantity, asked.pool_id)
     ON CONFLICT DO NOTHING;
+    IF FOUND AND record_outcome.purchased AND asked.pool_id IS NOT NULL THEN
+        INSERT INTO pricing.reprice_queue (product_id)
+        SELECT product_id
+        FROM (SELECT product_id, capacity - pricing.units_sold(asked.dataset, asked.pool_id) AS remaining
+              FROM data.inventory WHERE dataset = asked.dataset AND pool_id = asked.pool_id) AS stock
+        WHERE remaining <= 0 AND remaining > -record_outcome.quantity;  -- gone with this sale, not with one before
+    END IF;
     IF EXISTS (SELECT FROM pricing.outcomes
                WHERE quote_id = record_outcome.quote_id
                  AND (purchased, quantity) IS DISTINCT FROM (record_outcome.purchased, record_outcome.quantity)) THEN

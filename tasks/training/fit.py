@@ -130,17 +130,17 @@ def fit(features: FeatureSet, recipe: Recipe) -> TrainedDemand:
     """
     started = perf_counter()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    split = _split_with_content(features, recipe)
-    log.info(
-        "training on %s offers, stopping early on %s, holding out %s; on %s",
-        *(f"{len(part):,}" for part in split), device.type,
-    )  # fmt: skip
     folder = recipe.folder(features.snapshot)
-    if (kept := kept_fit(folder)) is not None:
-        log.info("the fit is already there: a run before this one did not get to register it")
-        fitted, report = kept
-        return TrainedDemand(fitted, split, report, perf_counter() - started)
-    with gpu_slot(device):
+    with gpu_slot(device):  # encoders that read or are tuned use it as well
+        split = _split_with_content(features, recipe)
+        log.info(
+            "training on %s offers, stopping early on %s, holding out %s; on %s",
+            *(f"{len(part):,}" for part in split), device.type,
+        )  # fmt: skip
+        if (kept := kept_fit(folder)) is not None:
+            log.info("the fit is already there: a run before this one did not get to register it")
+            fitted, report = kept
+            return TrainedDemand(fitted, split, report, perf_counter() - started)
         fitted, report = _fitted(split, recipe, device, folder)
     keep_fit(fitted, report, folder)
     seconds = perf_counter() - started

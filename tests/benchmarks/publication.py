@@ -104,13 +104,21 @@ def publish(url: str, staged: StagedBook) -> float:
 
 
 class Readers:
-    """Two storefront connections that quote all the time; what each quote took, in milliseconds."""
+    """A storefront's connection that quotes all the time, and one that looks prices up; in milliseconds.
+
+    A quote writes down what it showed, and waits until that is on disk; a look-up by key only reads.
+    """
+
+    STATEMENTS = (
+        ("quote", "SELECT price FROM pricing.quote(%s, %s)"),
+        ("look-up", "SELECT price FROM pricing.personal_prices WHERE (book_id, user_id, product_id) = (1, %s, %s)"),
+    )
 
     def __init__(self, url: str, users: int) -> None:
         self.url, self.users = url, users
-        self.latencies: list[float] = []
+        self.latencies: dict[str, list[float]] = {name: [] for name, _ in self.STATEMENTS}
         self._stopped = threading.Event()
-        self._threads = [threading.Thread(target=self._read, args=(number,)) for number in range(2)]
+        self._threads = [threading.Thread(target=self._read, args=asked) for asked in self.STATEMENTS]
 
     def __enter__(self) -> "Readers":
         for thread in self._threads:
@@ -122,11 +130,11 @@ class Readers:
         for thread in self._threads:
             thread.join()
 
-    def p99(self) -> float:
-        return float(np.percentile(self.latencies, 99))
+    def p99(self) -> dict[str, float]:
+        return {name: float(np.percentile(taken, 99)) for name, taken in self.latencies.items()}
 
-    def _read(self, seed: int) -> None:
-        random = np.random.default_rng(seed)
+    def _read(self, name: str, statement: str) -> None:
+        random = np.random.default_rng(len(name))
         plain = make_url(self.url).set(drivername="postgresql").render_as_string(hide_password=False)
         with closing(psycopg2.connect(plain)) as connection, connection.cursor() as cursor:
             connection.autocommit = True
@@ -134,8 +142,8 @@ class Readers:
                 user = int(random.integers(self.users))
                 product = (user * 7 + int(random.integers(PRODUCTS_PER_USER)) * 241) % PRODUCTS
                 began = time.perf_counter()
-                cursor.execute("SELECT price FROM pricing.quote(%s, %s)", [f"u{user:07d}", f"p{product:06d}"])
-                self.latencies.append(1000 * (time.perf_counter() - began))
+                cursor.execute(statement, [f"u{user:07d}", f"p{product:06d}"])
+                self.latencies[name].append(1000 * (time.perf_counter() - began))
                 time.sleep(0.005)
 
 
@@ -173,7 +181,7 @@ def published_apart(url: str, rows: int) -> dict[str, float]:
 
 def waits(url: str, rows: int) -> dict[str, float]:
     """What readers wait while nothing is written, and while a book is: p99 in ms, the medians of windows in turns."""
-    p99: dict[str, list[float]] = {name: [] for name in ("idle", "publishing")}
+    p99: dict[str, list[dict[str, float]]] = {name: [] for name in ("idle", "publishing")}
     for _ in range(ROUNDS):
         for name, windows in p99.items():
             with Readers(url, rows // PRODUCTS_PER_USER) as readers:
@@ -182,8 +190,12 @@ def waits(url: str, rows: int) -> dict[str, float]:
                 else:
                     published_apart(url, rows)
             windows.append(readers.p99())
-    medians = {name: float(np.median(windows)) for name, windows in p99.items()}
-    return medians | {"publishing, of idle": float(np.median(np.divide(p99["publishing"], p99["idle"])))}
+    found = {}
+    for asked, _ in Readers.STATEMENTS:
+        idle, publishing = (np.array([window[asked] for window in p99[name]]) for name in ("idle", "publishing"))
+        found |= {f"{asked}, idle": float(np.median(idle)), f"{asked}, publishing": float(np.median(publishing))}
+        found[f"{asked}, publishing of idle"] = float(np.median(publishing / idle))
+    return found
 
 
 def run(url: str, rows: int) -> dict[str, object]:

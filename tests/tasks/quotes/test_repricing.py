@@ -15,6 +15,7 @@ import tasks.quotes.replay
 import tasks.quotes.reprice
 import tasks.quotes.repricing
 from models.pricing.policy import Exploration, Guardrails, PricingPolicy
+from tasks.books.candidates import remaining_stock
 from tasks.database import transaction
 from tasks.quotes.explain import explain_quote
 from tasks.quotes.quote import quote
@@ -307,6 +308,40 @@ def test_what_is_sold_out_since_has_no_personal_price(book_shop: Any) -> None:
     assert explain_quote(answer, USER, PRODUCT).notes[0] == "No personal price: it was withdrawn since (sold out)."
     withdrawn = book_shop.rows("SELECT randomised, propensity FROM pricing.repriced_personal WHERE price IS NULL")
     assert len(withdrawn) and not withdrawn["randomised"].any() and withdrawn["propensity"].isna().all()
+
+
+def test_the_last_unit_that_a_storefront_sells_withdraws_the_personal_prices(book_shop: Any) -> None:
+    book_shop.run(
+        "INSERT INTO data.inventory (dataset, pool_id, product_id, capacity)"
+        " SELECT 'shop', 'the last of p03', 'p03', 3 + count(*) FROM data.offers"
+        " WHERE product_id = 'p03' AND purchased;"
+        "UPDATE data.offers SET pool_id = 'the last of p03' WHERE product_id = 'p03'"
+    )
+    scarce = Guardrails(minimum_margin=0.05, maximum_markup=50.0)  # so that three units are enough for everybody
+    book_shop.published(PricingPolicy(guardrails=scarce))
+    assert PRODUCT in personal(book_shop).index
+    quotes = [quote(f"u{number:03d}", PRODUCT) for number in range(1, 5)]
+    sell = "SELECT pricing.record_outcome('{}', true, {})"
+    book_shop.run(sell.format(quotes[0].quote_id, 2))
+    book_shop.run(f"SELECT pricing.record_outcome('{quotes[1].quote_id}', false)")
+    assert waiting(book_shop) == 0
+    book_shop.run(sell.format(quotes[2].quote_id, 1))
+    assert waiting(book_shop) == 1
+    book_shop.run(sell.format(quotes[2].quote_id, 1))  # told again
+    book_shop.run(sell.format(quotes[3].quote_id, 1))  # one more than there was: its product is waiting already
+    assert waiting(book_shop) == 1
+    reprice(book_shop)
+    assert quote(USER, PRODUCT).reasons[-2:] == ["no_personal_price", "sold_out"]
+    with transaction(book_shop.url) as connection:
+        assert remaining_stock(connection, "shop", pd.Timestamp.now("UTC")) == {"the last of p03": -1}
+    book_shop.run(  # a collection brings them in, and they are not counted twice
+        "INSERT INTO data.offers"
+        " (dataset, offer_id, user_id, product_id, offered_at, price, purchased, quantity, pool_id)"
+        " SELECT 'shop', quote_id, user_id, product_id, quoted_at, price, purchased, quantity, outcomes.pool_id"
+        " FROM pricing.outcomes JOIN pricing.quotes USING (quote_id); UPDATE pricing.outcomes SET collected = true"
+    )
+    with transaction(book_shop.url) as connection:
+        assert remaining_stock(connection, "shop", pd.Timestamp.now("UTC")) == {"the last of p03": -1}
 
 
 def test_a_market_observation_is_seen(book_shop: Any) -> None:

@@ -7,8 +7,10 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
@@ -84,6 +86,12 @@ def test_everything_comes_up_runs_a_flow_heals_and_ends(home: Path, tmp_path: Pa
         schedules = call(f"{api}/deployments/name/tiny/train")["schedules"]
         assert [schedule["schedule"]["cron"] for schedule in schedules] == ["0 2 * * *"]
 
+        until(lambda: runs_of(api, "deploy") == 1, 60)  # as a training that has ended asks for
+        event = {"event": "pricing.monitor.retrain", "resource": {"prefect.resource.id": "pricing.book.1"}}
+        now = datetime.now(UTC).isoformat()
+        call(f"{api}/events", [event | {"id": str(uuid4()), "occurred": now, "payload": {}, "related": []}])
+        until(lambda: runs_of(api, "train") == 2, 60)  # as monitoring asks for
+
         server = next(int(pid) for pid in found.children if "mlflow" in (PROC / pid / "cmdline").read_text())
         for process in with_descendants([server]):
             os.kill(process.pid, signal.SIGKILL)
@@ -123,11 +131,18 @@ def run_deployment(api: str, flow: str, deployment: str) -> dict[str, object]:
     return dict(call(f"{api}/flow_runs/{run}"))
 
 
+def runs_of(api: str, deployment: str) -> int:
+    """How many runs of a deployment have begun; those that a schedule has planned have not."""
+    begun = {"type": {"any_": ["PENDING", "RUNNING", "COMPLETED"]}}
+    wanted = {"deployments": {"name": {"any_": [deployment]}}, "flow_runs": {"state": begun}}
+    return len(call(f"{api}/flow_runs/filter", wanted))
+
+
 def call(url: str, body: object | None = None) -> Any:
     data = None if body is None else json.dumps(body).encode()
     request = urllib.request.Request(url, data, {"Content-Type": "application/json"})
     with urllib.request.urlopen(request, timeout=10) as response:
-        return json.load(response)
+        return json.loads(response.read() or b"null")
 
 
 def answers(url: str) -> bool:
