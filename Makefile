@@ -16,7 +16,7 @@ up: $(READY)  ## servers, worker and deployments; Ctrl-C ends them
 bench: $(READY)  ## our model beside others on markets whose truth is known: a table and plots in results/; takes hours
 	@$(BIN)/pip install --quiet --constraint infra/constraints.txt --editable ".[dev,bench]"
 	@$(BIN)/pip install --quiet --no-deps obp==0.4.1  # asks for an older scikit-learn than it needs
-	@for part in portfolio training_speed scoring_speed fine_tuning promotion closed_loop demand_shift run; do \
+	@for part in portfolio training_speed scoring_speed fine_tuning promotion closed_loop thompson demand_shift run; do \
 		$(BIN)/python -m tests.benchmarks.$$part --results results || exit 1; done
 	@export PRICING_HOME=results/tafeng_home; $(BIN)/pricing run && for part in tafeng recommendation; do \
 		$(BIN)/python -m tests.benchmarks.$$part --results results || exit 1; done

@@ -61,9 +61,7 @@ def publish(priced: PricedBook, certificate: Certificate) -> LiveBook:
     _refuse_forgotten(url, priced.book)
     try:
         with transaction(url) as connection:
-            with sparing_a_core(connection), connection.cursor() as cursor:
-                cursor.execute(sql.query("publish_book"), sealed(priced, certificate) | {"lifetime": BOOK_LIFETIME})
-            live = _made_live(connection)
+            live = _go_live(connection, priced, certificate)
     except psycopg2.errors.ObjectNotInPrerequisiteState as error:
         discard_book(url, priced.book)
         raise PublicationError(f"nothing was published: {error.diag.message_primary}") from error
@@ -175,6 +173,12 @@ def _refuse_forgotten(url: str, book: StagedBook) -> None:
             f"nothing was published: {forgotten['users']:,} of the users of book {book.book_id} were forgotten while "
             "it was priced; deploy again"
         )
+
+
+def _go_live(connection: Connection, priced: PricedBook, certificate: Certificate) -> LiveBook:
+    with sparing_a_core(connection), connection.cursor() as cursor:
+        cursor.execute(sql.query("publish_book"), sealed(priced, certificate) | {"lifetime": BOOK_LIFETIME})
+    return _made_live(connection)
 
 
 def _made_live(connection: Connection) -> LiveBook:

@@ -8,11 +8,11 @@ turned on or off.
 
 import hashlib
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
-import yaml
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.actions import VariableCreate, VariableUpdate
 from prefect.settings import PREFECT_API_URL
@@ -29,7 +29,7 @@ def deploy_all(file: Path, folder: Path) -> bool:
     """
     text = file.read_bytes()
     edition = hashlib.sha256(text + str(folder).encode()).hexdigest()[:16]
-    names = {deployment["name"] for deployment in yaml.safe_load(text)["deployments"]}
+    names = set(re.findall(r"^  - name: (\S+)", text.decode(), re.MULTILINE))
     with get_client(sync_client=True) as client:
         if _edition(client) == edition and names <= {known.name for known in client.read_deployments()}:
             return False

@@ -95,10 +95,8 @@ POINTS = {
     "a part of the prices is sent": (PriceStream, "rows", "between"),
     "all prices are sent": (tasks.books.price, "complete_book", "before"),
     "the keys are made": (tasks.books.price, "complete_book", "after"),
-    "the book is staged": (tasks.books.publish, "_record", "before"),
-    "its content is recorded": (tasks.books.publish, "_record", "after"),
-    "the book goes live": (tasks.books.publish, "_make_live", "before"),
-    "the book is live but for the commit": (tasks.books.publish, "_make_live", "after"),
+    "the book goes live": (tasks.books.publish, "_go_live", "before"),
+    "the book is live but for the commit": (tasks.books.publish, "_go_live", "after"),
     "the book is live": (tasks.books.publish, "align_champion", "before"),
     "the registry knows": (tasks.books.publish, "align_champion", "after"),
     "old books are dropped": (tasks.books.publish, "_drop_old_books", "after"),
@@ -358,7 +356,7 @@ def test_a_fault_while_publishing(module_shop: Shop, fault: Callable[[Shop, Depl
 def test_two_deployments_at_once_publish_one_after_the_other_or_not(module_shop: Shop) -> None:
     shop = module_shop
     with surviving(shop):
-        first = Deployment(shop, next(WEIGHTS), "the book is staged")
+        first = Deployment(shop, next(WEIGHTS), "the book goes live")
         live = shop.deploy(next(WEIGHTS)).book_id
         assert first.resume() == 1  # it was priced against a book that is not live any more
         assert shop.live() == live
@@ -368,7 +366,7 @@ def test_two_deployments_at_once_publish_one_after_the_other_or_not(module_shop:
 def test_the_same_deployment_started_twice_publishes_once(module_shop: Shop) -> None:
     shop, weight = module_shop, next(WEIGHTS)
     with surviving(shop):
-        twin = Deployment(shop, weight, "the book is staged")
+        twin = Deployment(shop, weight, "the book goes live")
         live = shop.deploy(weight)
         assert twin.resume() == 1
         assert shop.deploy(weight) == live

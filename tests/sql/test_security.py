@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import closing
+from itertools import pairwise
 from uuid import UUID, uuid4
 
 import psycopg2
@@ -178,9 +179,10 @@ def test_hostile_texts_are_only_data(storefront: Connection, database_url: str, 
 
 
 def test_quote_ids_are_drawn_so_that_no_other_can_be_guessed(storefront: Connection) -> None:
-    found = {UUID(str(quote_id)) for _ in range(50) for (quote_id,) in rows(storefront, _QUOTE_ID)}
-    assert len(found) == 50
-    assert {quote_id.version for quote_id in found} == {4}  # 122 random bits, by the server's strong source
+    found = [UUID(str(quote_id)) for _ in range(50) for (quote_id,) in rows(storefront, _QUOTE_ID)]
+    assert {quote_id.version for quote_id in found} == {7}  # the last 62 bits are random, by the server's strong source
+    changed = [((one.int ^ other.int) & (2**62 - 1)).bit_count() for one, other in pairwise(found)]
+    assert 27 < sum(changed) / len(changed) < 35  # half of them, from one quote to the next
     with pytest.raises(psycopg2.errors.NoDataFound):
         rows(storefront, "SELECT pricing.record_outcome(%s, true)", str(uuid4()))
 

@@ -18,6 +18,7 @@ ROOT = Path(__file__).parents[2]
 REPEATABLE = {  # they read, or write what written twice is written once
     "collect", "collect_period", "cut_offers", "extract_block", "evaluate", "find_registered", "promote",
     "choose_candidates", "score_candidates", "certify", "report_book", "repair_champion", "observe",
+    "choose_source", "choose_policy",
 }  # fmt: skip
 
 
