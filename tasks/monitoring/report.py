@@ -36,13 +36,14 @@ def monitor_page(surveillance: Surveillance, observation: Observation) -> str:
     newest, answered = surveillance.findings[-1], with_promises(observation.quotes)
     alarms = [f"- **{alarm.action.replace('_', ' ')}**: {', '.join(alarm.checks)}" for alarm in surveillance.alarms]
     sampled = "" if observation.sampled_users == 1 else f", of {observation.sampled_users:.1%} of the users"
+    quiet = "No alarm." if len(observation.quotes) else "No alarm; nobody was quoted a price, so there was little to see."
     lines = [
         f"# Monitoring of book {observation.book_id}, model version {observation.model_version}",
         "",
         f"{len(observation.quotes):,} personal quotes{sampled}, {len(answered):,} with a known outcome, in "
         f"{len(observation.ends)} windows up to {observation.ends[-1]:%Y-%m-%d %H:%M} UTC.",
         "",
-        *(alarms or ["No alarm."]),
+        *(alarms or [quiet]),
         "",
         "## Checks",
         "",

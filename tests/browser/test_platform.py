@@ -64,7 +64,7 @@ def test_deployments_and_automations_are_there(prefect: PrefectPage, picture: Pi
 
 
 def test_train_starts_from_its_form_and_finishes(
-    prefect: PrefectPage, platform: Platform, shop: Path, picture: Picture
+    prefect: PrefectPage, platform: Platform, shop: Path, picture: Picture, shown: Shown
 ) -> None:
     prefect.open_form("train")
     prefect.choose("Kind of place", "files")
@@ -82,6 +82,8 @@ def test_train_starts_from_its_form_and_finishes(
     (started,) = call(platform, "/flow_runs/filter", {"flow_runs": {"id": {"any_": [run]}}})
     asked = started["parameters"]["parameters"]
     assert (asked["source"]["kind"], asked["recipe"]["holdout_days"]) == ("files", 21)
+    prefect.page.goto(artifact(platform, "model"))
+    shown("In MLflow: version 1", "Held-out weeks")
 
 
 def test_the_validation_is_read_as_artifact_and_as_data_docs(
@@ -127,6 +129,9 @@ def test_a_book_waits_for_its_approval_and_then_goes_live(
     assert prefect.await_state() == "Completed"
     picture("deploy-run")
     assert live_book(platform) == "1"
+    prefect.page.goto(artifact(platform, "live-book"))
+    shown("is live", "let live by", "To go back to the book before it")
+    picture("live-book")
 
 
 def test_the_book_is_read_in_prefect_and_in_mlflow(
