@@ -36,7 +36,7 @@ def monitor_page(surveillance: Surveillance, observation: Observation) -> str:
     newest, answered = surveillance.findings[-1], with_promises(observation.quotes)
     alarms = [f"- **{alarm.action.replace('_', ' ')}**: {', '.join(alarm.checks)}" for alarm in surveillance.alarms]
     sampled = "" if observation.sampled_users == 1 else f", of {observation.sampled_users:.1%} of the users"
-    quiet = "No alarm." if len(observation.quotes) else "No alarm; nobody was quoted a price, so there was little to see."
+    quiet = "No alarm." if len(observation.quotes) else "No alarm; nobody was quoted a price yet."
     lines = [
         f"# Monitoring of book {observation.book_id}, model version {observation.model_version}",
         "",
