@@ -70,6 +70,15 @@ def evaluate_demand(
     )
 
 
+def gain_over_champion(
+    fitted: FittedDemand, test: Decisions, champion: FittedDemand, champion_test: Decisions, seed: int = 0
+) -> dict[str, float]:
+    """Return what `evaluate_demand` says of the log loss gained over a champion, where only that is asked."""
+    own, other = fitted.probability(test, test.price_ratio), champion.probability(champion_test, test.price_ratio)
+    outcomes = Outcomes.of(test.purchased, test.weight, test.frame["user_id"])
+    return _with_interval(f"log_loss_gain_over_{CHAMPION}", log_loss_difference(outcomes, other, own, seed))
+
+
 def _comparison(measured: dict[str, dict[str, Estimate]]) -> pd.DataFrame:
     return pd.DataFrame(
         [

@@ -14,10 +14,10 @@ LARGEST_WEIGHT_GAP = 0.1  # of the mean weight from 1 beyond sampling error: wro
 LEAST_COVERAGE = 0.95  # share of prices inside the logged support
 LARGEST_SLOWDOWN = 1.2  # of the champion's time for the same decisions
 
-# What is measured of prices, and so under one policy; the other figures are of the demand model alone.
+# What is measured of prices, and so under one policy, or against a rival; the others are of the demand model alone.
 OF_PRICES = (
     "off_policy_", "tried_", "priced_sample", "refused_by_fault", "guardrail_violations", "protected_group_changes",
-    "parity_", "latency_",
+    "parity_", "latency_", "log_loss_gain_over_champion",
 )  # fmt: skip
 
 Metrics = Mapping[str, float]

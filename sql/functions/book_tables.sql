@@ -42,6 +42,10 @@ BEGIN
     PERFORM FROM pricing.books WHERE book_id = sealed_book_id AND state IN ('staged', 'in_review') FOR UPDATE;
     IF NOT FOUND THEN
         RAISE EXCEPTION 'book % is not being made', sealed_book_id USING ERRCODE = 'object_not_in_prerequisite_state';
+    ELSIF EXISTS (SELECT FROM pricing.books WHERE book_id = sealed_book_id AND state = 'in_review'
+                  AND certificate IS DISTINCT FROM given_certificate) THEN
+        RAISE EXCEPTION 'book % was submitted with another certificate', sealed_book_id
+            USING ERRCODE = 'object_not_in_prerequisite_state';
     ELSIF given_certificate IS NULL THEN
         RAISE EXCEPTION 'book % has no certificate', sealed_book_id USING ERRCODE = 'object_not_in_prerequisite_state';
     END IF;
@@ -78,6 +82,10 @@ CREATE OR REPLACE FUNCTION pricing.publish_book(
     published_book_id bigint, given_certificate jsonb, lifetime interval) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
+    IF lifetime IS NULL OR lifetime > interval '31 days' THEN
+        RAISE EXCEPTION 'a book is quoted for 31 days at most; got %', coalesce(lifetime::text, 'null')
+            USING ERRCODE = 'invalid_parameter_value';
+    END IF;
     PERFORM pricing.seal_book(published_book_id, given_certificate);
     UPDATE pricing.books SET state = 'published', published_at = now(), expires_at = now() + lifetime
     WHERE book_id = published_book_id;

@@ -29,7 +29,8 @@ BEGIN
     END IF;
     SELECT * INTO STRICT book FROM pricing.books WHERE book_id = waiting[1] FOR SHARE;
     IF book.state <> 'in_review' THEN
-        RAISE EXCEPTION 'book % has just been discarded: deploy again', book.book_id USING ERRCODE = 'no_data_found';
+        RAISE EXCEPTION 'book % awaits no approval any more: it has just been %', book.book_id, book.state
+            USING ERRCODE = 'no_data_found';
     END IF;
     IF pricing.needed_approval(book) = 'two_person' THEN
         trainer := pricing.trainer_of(book);

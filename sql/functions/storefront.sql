@@ -152,15 +152,16 @@ BEGIN
     RETURN recorded;
 END $$;
 
--- Units of a pool that have been sold: by the offers that are known, and by quotes that have not come back as offers yet.
+-- Units of a pool that have been sold: by the offers that are known, and by quotes that are not among them.
 CREATE OR REPLACE FUNCTION pricing.units_sold(asked_dataset text, asked_pool_id text) RETURNS double precision
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
     SELECT coalesce((SELECT sum(coalesce(quantity, 1)) FROM data.offers
                      WHERE dataset = asked_dataset AND pool_id = asked_pool_id AND purchased), 0)
          + coalesce((SELECT sum(outcomes.quantity) FROM pricing.outcomes
                      JOIN pricing.quotes USING (quote_id) JOIN pricing.books USING (book_id)
-                     WHERE outcomes.pool_id = asked_pool_id AND purchased AND NOT collected
-                       AND books.dataset = asked_dataset), 0)
+                     WHERE outcomes.pool_id = asked_pool_id AND purchased AND books.dataset = asked_dataset
+                       AND NOT EXISTS (SELECT FROM data.offers AS known
+                                       WHERE known.dataset = asked_dataset AND known.offer_id = quote_id::text)), 0)
 $$;
 
 -- What became of a quote. The products of a pool of which the last unit has just gone are priced anew. Telling the same outcome again changes nothing; another one is refused.
@@ -168,7 +169,9 @@ CREATE OR REPLACE FUNCTION pricing.record_outcome(
     quote_id uuid, purchased boolean, quantity double precision DEFAULT 1) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
-DECLARE asked record;
+DECLARE
+    asked record;
+    units double precision;
 BEGIN
     IF purchased IS NULL OR quantity IS NULL OR NOT (quantity > 0 AND quantity < 'Infinity') THEN
         RAISE EXCEPTION 'an outcome needs purchased (true or false) and a quantity above 0; got %, %',
@@ -183,11 +186,13 @@ BEGIN
     VALUES (record_outcome.quote_id, record_outcome.purchased, record_outcome.quantity, asked.pool_id)
     ON CONFLICT DO NOTHING;
     IF FOUND AND record_outcome.purchased AND asked.pool_id IS NOT NULL THEN
+        PERFORM FROM data.inventory WHERE dataset = asked.dataset AND pool_id = asked.pool_id
+        ORDER BY product_id FOR NO KEY UPDATE;  -- one sale of a pool after the other, so that the last one is seen
+        units := pricing.units_sold(asked.dataset, asked.pool_id);
         INSERT INTO pricing.reprice_queue (product_id)
-        SELECT product_id
-        FROM (SELECT product_id, capacity - pricing.units_sold(asked.dataset, asked.pool_id) AS remaining
-              FROM data.inventory WHERE dataset = asked.dataset AND pool_id = asked.pool_id) AS stock
-        WHERE remaining <= 0 AND remaining > -record_outcome.quantity;  -- gone with this sale, not with one before
+        SELECT product_id FROM data.inventory
+        WHERE dataset = asked.dataset AND pool_id = asked.pool_id
+          AND capacity <= units AND capacity > units - record_outcome.quantity;  -- with this sale, not with one before
     END IF;
     IF EXISTS (SELECT FROM pricing.outcomes
                WHERE quote_id = record_outcome.quote_id

@@ -46,8 +46,11 @@ BEGIN
     IF (SELECT rolsuper FROM pg_roles WHERE rolname = current_user) THEN
         FOR opened IN SELECT oid::regprocedure FROM pg_proc
                       WHERE pronamespace = 'pg_catalog'::regnamespace AND proname ~ '^(pg_(try_)?advisory_|lo_)' LOOP
-            EXECUTE format('REVOKE EXECUTE ON FUNCTION %1$s FROM PUBLIC;'
-                'GRANT EXECUTE ON FUNCTION %1$s TO pricing_worker', opened);
+            EXECUTE format('REVOKE EXECUTE ON FUNCTION %s FROM PUBLIC, pricing_worker', opened);
+        END LOOP;
+        FOR opened IN SELECT oid::regprocedure FROM pg_proc
+                      WHERE pronamespace = 'pg_catalog'::regnamespace AND proname ~ '^pg_(try_)?advisory_' LOOP
+            EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO pricing_worker', opened);
         END LOOP;
     END IF;
     GRANT USAGE ON SCHEMA pricing TO pricing_reviewer;

@@ -1,8 +1,10 @@
 -- What is quoted for each pair now being decided, where the live book is of the same dataset: the personal price, or
 -- else the uniform one, as they are now; or, where a book is named, as that book has them. With the propensity of a
 -- price drawn on the day of the decision.
-SELECT decision.decision_id, coalesce(repriced.price, CASE WHEN repriced.book_id IS NULL THEN personal.price END,
-           repriced_uniform.price, uniform.price) AS price,
+SELECT decision.decision_id,
+       coalesce(CASE WHEN repriced.uniform_repriced_at IS NOT DISTINCT FROM repriced_uniform.repriced_at
+                     THEN CASE WHEN repriced.book_id IS NULL THEN personal.price ELSE repriced.price END END,
+                repriced_uniform.price, uniform.price) AS price,
        coalesce(repriced_uniform.price, uniform.price) AS uniform_price,
        CASE WHEN coalesce(repriced.randomised, personal.randomised)
              AND (snapshots.as_of AT TIME ZONE 'UTC')::date = (decision.decided_at AT TIME ZONE 'UTC')::date

@@ -63,7 +63,8 @@ def publish(priced: PricedBook, certificate: Certificate) -> LiveBook:
         with transaction(url) as connection:
             live = _go_live(connection, priced, certificate)
     except psycopg2.errors.ObjectNotInPrerequisiteState as error:
-        discard_book(url, priced.book)
+        with suppress(psycopg2.errors.ObjectNotInPrerequisiteState):  # it is live: an answer was lost
+            discard_book(url, priced.book)
         raise PublicationError(f"nothing was published: {error.diag.message_primary}") from error
     align_champion(live)
     log.info("book %d is live, from model version %d", live.book_id, live.model_version)

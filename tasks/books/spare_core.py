@@ -26,7 +26,7 @@ def sparing_a_core(connection: Connection) -> Iterator[None]:
     cores = os.sched_getaffinity(0)
     others = cores - {min(cores)}
     if (server := _local_server(connection)) is not None:
-        with suppress(ProcessLookupError, PermissionError):  # of another account: it cannot be told
+        with suppress(OSError):  # another account's, which cannot be told
             os.sched_setaffinity(server, others)
     _keep_to(others)
     try:
@@ -38,7 +38,7 @@ def sparing_a_core(connection: Connection) -> Iterator[None]:
 def _keep_to(cores: set[int]) -> None:
     """Keep every thread of this process to these cores; those begun later follow who begins them."""
     for thread in Path("/proc/self/task").iterdir():
-        with suppress(ProcessLookupError):  # it has just ended
+        with suppress(OSError):  # it has just ended
             os.sched_setaffinity(int(thread.name), cores)
 
 
@@ -47,7 +47,7 @@ def _local_server(connection: Connection) -> int | None:
     if not (connection.info.host in LOCAL_HOSTS or connection.info.host.startswith("/")):
         return None
     pid = connection.info.backend_pid
-    with suppress(FileNotFoundError):
+    with suppress(OSError):  # not there, or hidden
         if Path(f"/proc/{pid}/comm").read_text().strip() == "postgres":
             return pid
     return None

@@ -18,7 +18,15 @@ from tasks.data.snapshots import Snapshot, latest_snapshot
 from tasks.database import database_url
 from tasks.markdown import markdown_table
 from tasks.registry.policies import read_policy
-from tasks.registry.versions import MODEL_NAME, RegisteredDemand, champion_of, describe_version, tag_version, version_of
+from tasks.registry.versions import (
+    MODEL_NAME,
+    REMEASURED,
+    RegisteredDemand,
+    champion_of,
+    describe_version,
+    tag_version,
+    version_of,
+)
 from tasks.retries import RETRIED
 from tasks.settings import Settings
 from tasks.training.evaluate import figures_under
@@ -82,9 +90,14 @@ def promote(version: str, policy: str | None) -> Promotion:
     registered = version_of(version)
     snapshot = latest_snapshot(database_url(Settings()), registered.dataset)
     metrics, own = registered.metrics(), registered.policy()
+    if remeasured := registered.remeasured():
+        metrics = under_policy(metrics, remeasured)
     rival, chosen = _rival(registered, metrics), own if policy is None else read_policy(policy)
     if chosen != own or metrics.get("off_policy_against") != rival:
-        metrics = under_policy(metrics, figures_under(chosen, registered, rival, snapshot))
+        figures = figures_under(chosen, registered, rival, snapshot)
+        metrics = under_policy(metrics, figures)
+        if chosen == own:  # once it is champion it is held to these
+            tag_version(registered.version, {REMEASURED: json.dumps(figures)})
     gates = (data_gate(snapshot.validation.get("tables", {})), *promotion_gates(metrics, rival))
     _publish_gates(registered, gates, "the version's own" if chosen == own else str(policy))
     failed = [str(gate) for gate in gates if not gate.passed]

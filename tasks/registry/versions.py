@@ -1,5 +1,6 @@
 """The MLflow model registry: finding versions of the demand model, their files, and their aliases."""
 
+import json
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -16,6 +17,7 @@ from tasks.registry.model_store import load_demand, load_policy
 
 MODEL_NAME = "demand"
 CHALLENGER, CHAMPION, PREVIOUS = "challenger", "champion", "previous"
+REMEASURED = "price_figures"  # the tag that holds them
 LONGEST_DESCRIPTION = 5000  # characters, of MLflow's column
 CUT_SHORT = "\nThe rest is in the artifacts of the run.\n"
 
@@ -40,6 +42,11 @@ class RegisteredDemand:
     def metrics(self) -> dict[str, float]:
         """What evaluation measured of it."""
         return dict(MlflowClient().get_run(self.run_id).data.metrics)
+
+    def remeasured(self) -> dict[str, float]:
+        """What was measured of its prices since, against the champion that it was promoted beside; empty if nothing."""
+        tags = MlflowClient().get_model_version(MODEL_NAME, str(self.version)).tags
+        return dict(json.loads(tags.get(REMEASURED, "{}")))
 
     def parameters(self) -> dict[str, str]:
         """How it was made."""

@@ -42,8 +42,10 @@ def choose_policy(asked: str | None) -> PricingPolicy:
     Raises:
         PolicyError: there is no such policy, or it cannot be understood.
     """
-    champion = _champion() if asked is None else None
-    return read_policy(asked or FIRST_POLICY) if champion is None else champion.policy()
+    if asked:
+        return read_policy(asked)
+    champion = _champion()
+    return read_policy(FIRST_POLICY) if champion is None else champion.policy()
 
 
 def _champion() -> RegisteredDemand | None:

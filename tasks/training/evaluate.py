@@ -9,7 +9,7 @@ import pandas as pd
 from prefect import task
 
 import sql
-from models.demand.evaluation import DEMAND_MODEL, Evaluation, evaluate_demand
+from models.demand.evaluation import DEMAND_MODEL, Evaluation, evaluate_demand, gain_over_champion
 from models.demand.fitted import FittedDemand
 from models.evidence.challenger import Contender, off_policy_figures
 from models.evidence.price_checks import PROTECTED_GROUP, check_prices
@@ -75,7 +75,8 @@ def figures_under(policy: PricingPolicy, version: RegisteredDemand, rival: int, 
     figures = _price_figures(challenger, incumbent[1] if incumbent else None, split, snapshot, policy)
     figures |= _against(against)
     if incumbent is not None:
-        figures |= _latency((fitted, challenger.test), (incumbent[0], incumbent[1].test))
+        pair = (fitted, challenger.test), (incumbent[0], incumbent[1].test)
+        figures |= _latency(*pair) | gain_over_champion(*pair[0], *pair[1])
     log.info("version %d under the named policy, in %.0f s: %s", version.version, perf_counter() - started,
              evidence_line(figures))  # fmt: skip
     return figures

@@ -187,6 +187,8 @@ TAMPERINGS = [
     " terms, 'boss' FROM pricing.books",
     "GRANT UPDATE ON pricing.ledger TO CURRENT_USER; UPDATE pricing.ledger SET actor = 'somebody'",
     "UPDATE public.pricing_migrations SET name = 'x'",
+    "SELECT lo_import('/etc/passwd')",
+    "SELECT lo_export(1, '/tmp/written')",
 ]
 AGAINST_WHAT_IS_RECORDED = [
     "SELECT pricing.drop_prices(1)",
@@ -217,8 +219,10 @@ def test_a_worker_names_no_approver_and_withdraws_no_question_for_one(book_shop:
     submit_for_review.fn(waiting, promotion, certify.fn(waiting, promotion), "two_person", hours=1)
     book_id = waiting.book.book_id
     for attempt, refusal in {
-        f"SELECT pricing.submit_book({book_id}, '{{}}', 'automatic', '1 day')": r"awaits approval \(two_person\)",
-        f"SELECT pricing.publish_book({book_id}, '{{}}', '1 day')": "is not approved",
+        "SELECT pricing.submit_book(book_id, certificate, 'automatic', '1 day') FROM pricing.books": r"\(two_person\)",
+        "SELECT pricing.publish_book(book_id, certificate, '1 day') FROM pricing.books": "is not approved",
+        "SELECT pricing.publish_book(book_id, certificate, '1 year') FROM pricing.books": "31 days at most",
+        f"SELECT pricing.publish_book({book_id}, '{{}}', '1 day')": "submitted with another certificate",
         f"SELECT pricing.make_live({book_id}, 'publish')": "has no published prices",
         f"SELECT pricing.make_live({book_id}, 'rollback')": "has no published prices",
     }.items():

@@ -229,6 +229,8 @@ def test_no_personal_price_outlives_the_terms_of_its_product(book_shop: Any) -> 
             assert (answer.source, answer.reasons[-1]) == ("uniform", "market_moved")
             assert answer.price == answer.uniform_price
             assert replay(answer.quote_id).figures["reasons"][0] == answer.reasons
+            listed = book_shop.rows(f"SELECT product_id FROM pricing.live_prices WHERE user_id = '{user}'")
+            assert len(listed) and PRODUCT not in set(listed["product_id"])
         assert "have just changed" in explain_quote(answer, "u002", PRODUCT).notes[0]
         reprice(book_shop)
         answer = quote("u002", PRODUCT)
@@ -332,6 +334,8 @@ def test_the_last_unit_that_a_storefront_sells_withdraws_the_personal_prices(boo
     assert waiting(book_shop) == 1
     reprice(book_shop)
     assert quote(USER, PRODUCT).reasons[-2:] == ["no_personal_price", "sold_out"]
+    listed = book_shop.rows(f"SELECT product_id FROM pricing.live_prices WHERE user_id = '{USER}'")
+    assert len(listed) and PRODUCT not in set(listed["product_id"])
     with transaction(book_shop.url) as connection:
         assert remaining_stock(connection, "shop", pd.Timestamp.now("UTC")) == {"the last of p03": -1}
     book_shop.run(  # a collection brings them in, and they are not counted twice

@@ -11,7 +11,7 @@ from models.pricing.presets import COLD_START_LIMITS, COLD_START_SHARE, WIDENING
 from tasks.data.snapshots import Snapshot
 from tasks.markdown import GAP
 from tasks.registry.promote import GATES_HEADING, GateError, gates_table, promote
-from tasks.registry.versions import RegisteredDemand, describe_version
+from tasks.registry.versions import REMEASURED, RegisteredDemand, describe_version
 
 POLICY = PricingPolicy(guardrails=Guardrails(maximum_discount=0.4), exploration=Exploration(share=0.05))
 CONDUCT = {
@@ -47,6 +47,9 @@ class Registry:
         class Version(RegisteredDemand):
             def metrics(self) -> dict[str, float]:
                 return registry.figures[self.version]
+
+            def remeasured(self) -> dict[str, float]:
+                return json.loads(registry.tags.get(self.version, {}).get(REMEASURED, "{}"))
 
             def policy(self) -> PricingPolicy:
                 return registry.own
@@ -121,8 +124,14 @@ def test_a_challenger_is_promoted_on_evidence_against_the_champion_of_today(regi
 
 def test_a_version_from_before_there_was_a_champion_is_compared_with_it_now(registry):
     registry.champion, registry.under_the_named = 1, UNEXPLORED
-    assert registry.promote(2, UNEXPLORED, against=0).cold_start
+    first = registry.promote(2, UNEXPLORED, against=0)
+    assert first.cold_start
     assert registry.measured == [(POLICY, 2, 1)]
+    registry.champion = 2  # it went live, and its book is made anew
+    again = registry.promote(2, UNEXPLORED, against=0)
+    assert again.cold_start and again.inputs_hash == first.inputs_hash
+    assert registry.measured == [(POLICY, 2, 1)]
+    registry.champion, registry.tags = 1, {}
     registry.under_the_named = UNEXPLORED | {"latency_ratio_low": 1.3}
     with pytest.raises(GateError, match=r"time to price over the champion's.*: 1.3, demanded ≤ 1.2"):
         registry.promote(2, UNEXPLORED, against=0)
