@@ -9,6 +9,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from tasks.servers.environment import environment
+from tasks.settings import Settings
+
 Execute = Callable[[str, str], list[tuple[object, ...]]]
 
 MAIN_JOB = """
@@ -33,13 +36,24 @@ if __name__ == "__main__":
 """
 
 
-def main_job(runner: str, home: Path, url: str, shop: Path) -> pd.DataFrame:
+def surroundings(home: Path, url: str) -> dict[str, str]:
+    """What the main job and every worker of a cluster must see alike."""
+    seen = {"PRICING_HOME": str(home), "PRICING_DATABASE_URL": url, "PYTHONPATH": str(Path.cwd())}
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in seen.items():
+            patch.setenv(name, value)
+        return seen | environment(Settings())
+
+
+def main_job(runner: str, home: Path, url: str, shop: Path, scheduler: str | None = None) -> pd.DataFrame:
     """Run the main job in blocks of 40 users; returns the features it learnt from."""
     home.mkdir()
     (home / "job.py").write_text(MAIN_JOB)
-    environment = os.environ | {"PRICING_HOME": str(home), "PRICING_DATABASE_URL": url, "PYTHONPATH": str(Path.cwd())}
+    seen = os.environ | surroundings(home, url)
+    if scheduler is not None:
+        seen["PRICING_DASK_SCHEDULER"] = scheduler
     command = [sys.executable, str(home / "job.py"), str(shop), runner]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=500, check=False)
+    done = subprocess.run(command, env=seen, capture_output=True, text=True, timeout=500, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert list((home / "candidates").iterdir()) == [], "what the book was made from is not kept"
     (features,) = (home / "features").iterdir()
@@ -50,9 +64,16 @@ def main_job(runner: str, home: Path, url: str, shop: Path) -> pd.DataFrame:
 def test_two_worker_processes_give_the_same_book(
     database_url: str, module_database_url: str, shop_folder: Path, tmp_path: Path, execute: Execute
 ) -> None:
+    from distributed import LocalCluster
+
     books, features = [], []
     for runner, url in (("local", database_url), ("distributed", module_database_url)):
-        features.append(main_job(runner, tmp_path / runner, url, shop_folder))
+        home = tmp_path / runner
+        with LocalCluster(
+            n_workers=2, threads_per_worker=1, dashboard_address=":0", env=surroundings(home, url)
+        ) as cluster:
+            scheduler = cluster.scheduler_address if runner == "distributed" else None
+            features.append(main_job(runner, home, url, shop_folder, scheduler))
         books += execute(url, "SELECT content_hash, personal_rows FROM pricing.books JOIN pricing.live USING (book_id)")
     pd.testing.assert_frame_equal(*features)
     assert books[0] == books[1]
