@@ -22,7 +22,7 @@ from tasks.books.price import PricedBook
 from tasks.books.spare_core import sparing_a_core
 from tasks.database import database_url, read_rows, transaction
 from tasks.registry.promote import Promotion
-from tasks.registry.versions import CHAMPION, PREVIOUS, VersionNotFoundError, set_alias, version_of
+from tasks.registry.versions import CHAMPION, PREVIOUS, champion, set_alias
 from tasks.retries import RETRIED
 from tasks.settings import Settings
 
@@ -158,10 +158,8 @@ def align_champion(live: LiveBook) -> None:
 
 
 def _champion_version() -> int | None:
-    try:
-        return version_of(CHAMPION).version
-    except VersionNotFoundError:
-        return None
+    found = champion()
+    return None if found is None else found.version
 
 
 def _refuse_forgotten(url: str, book: StagedBook) -> None:

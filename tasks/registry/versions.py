@@ -81,13 +81,18 @@ def version_of(alias_or_number: str) -> RegisteredDemand:
         ) from error
 
 
-def champion_of(dataset: str) -> RegisteredDemand | None:
-    """The champion, where there is one and it was trained on this dataset."""
+def champion() -> RegisteredDemand | None:
+    """The champion, where there is one."""
     try:
-        champion = version_of(CHAMPION)
+        return version_of(CHAMPION)
     except VersionNotFoundError:
         return None
-    return champion if champion.dataset == dataset else None
+
+
+def champion_of(dataset: str) -> RegisteredDemand | None:
+    """The champion, where there is one and it was trained on this dataset."""
+    found = champion()
+    return found if found is not None and found.dataset == dataset else None
 
 
 def version_trained_from(inputs_hash: str) -> RegisteredDemand | None:

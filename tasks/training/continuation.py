@@ -6,7 +6,7 @@ from prefect import task
 
 from models.pricing.policy import PricingPolicy
 from tasks.registry.policies import read_policy
-from tasks.registry.versions import CHAMPION, RegisteredDemand, VersionNotFoundError, version_of
+from tasks.registry.versions import champion
 from tasks.retries import RETRIED
 from tasks.sources import SourceError, SourceParameters
 
@@ -24,14 +24,14 @@ def choose_source(asked: SourceParameters) -> SourceParameters:
     """
     if asked.kind != "live":
         return asked
-    if (champion := _champion()) is None:
+    if (live := champion()) is None:
         return FIRST_SOURCE
-    if (kept := champion.parameters().get("source")) is None:
+    if (kept := live.parameters().get("source")) is None:
         raise SourceError(
-            f"version {champion.version}, which is live, was registered before sources were kept with versions: name "
+            f"version {live.version}, which is live, was registered before sources were kept with versions: name "
             "the source of its data"
         )
-    log.info("learning from where version %d did: %s", champion.version, kept)
+    log.info("learning from where version %d did: %s", live.version, kept)
     return SourceParameters.model_validate_json(kept)
 
 
@@ -44,12 +44,5 @@ def choose_policy(asked: str | None) -> PricingPolicy:
     """
     if asked:
         return read_policy(asked)
-    champion = _champion()
-    return read_policy(FIRST_POLICY) if champion is None else champion.policy()
-
-
-def _champion() -> RegisteredDemand | None:
-    try:
-        return version_of(CHAMPION)
-    except VersionNotFoundError:
-        return None
+    live = champion()
+    return read_policy(FIRST_POLICY) if live is None else live.policy()

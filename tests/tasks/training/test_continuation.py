@@ -7,7 +7,6 @@ import tasks.training.continuation
 from models.pricing.policy import PolicyError, PricingPolicy
 from models.pricing.presets import PRESETS
 from tasks.registry.register import _origin
-from tasks.registry.versions import VersionNotFoundError
 from tasks.sources import SourceError, SourceParameters
 from tasks.training.continuation import choose_policy, choose_source
 
@@ -29,16 +28,13 @@ class Champion:
 @pytest.fixture
 def champion(monkeypatch: pytest.MonkeyPatch) -> Champion:
     live = Champion()
-    monkeypatch.setattr(tasks.training.continuation, "version_of", {"champion": live}.__getitem__)
+    monkeypatch.setattr(tasks.training.continuation, "champion", lambda: live)
     return live
 
 
 @pytest.fixture
 def nothing_live(monkeypatch: pytest.MonkeyPatch) -> None:
-    def missing(alias: str) -> None:
-        raise VersionNotFoundError(alias)
-
-    monkeypatch.setattr(tasks.training.continuation, "version_of", missing)
+    monkeypatch.setattr(tasks.training.continuation, "champion", lambda: None)
 
 
 def test_a_nightly_training_goes_on_with_what_is_live(
