@@ -44,7 +44,8 @@ def price_decisions(
     none) says with which density the live price was drawn in that same period, and such a draw stays.
 
     ``terms`` are those of the book the decisions belong to (see `models.pricing.price_book`): bid prices by
-    pool_id, bonuses and the parity band. A policy with limits on a whole book needs them.
+    pool_id, for which a decision's own ``bid_price`` may stand, bonuses and the parity band. A policy with limits
+    on a whole book needs them.
 
     Returns price, uniform_price, purchase_probability, expected_profit (a decision, over unit cost),
     elasticity, lower and upper (the lowest and highest admissible price), reasons (a list of REASONS),
@@ -126,7 +127,7 @@ def _priced_alone(
             "price them with models.pricing.price_book, or give the terms of the book they belong to"
         )
     terms = terms or BookTerms()
-    shadow = terms.shadow_prices(decisions.get("pool_id"), given.shadow_price)
+    shadow = terms.shadow_prices(decisions, given.shadow_price)
     return best_prices(given, policy, currency, shadow, terms.parity_band)
 
 

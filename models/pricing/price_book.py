@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from models.pricing.bid_prices import BidPriceCurve, bid_price_curves
 from models.pricing.book_request import BookRequest
 from models.pricing.certificate import Certificate
 from models.pricing.decide import explored, price_decisions
@@ -81,6 +82,11 @@ class SettledBook:
         for request in self.requests:
             for start in range(0, max(len(request.decisions), 1), ROWS_PER_BLOCK):
                 yield request.take(slice(start, start + ROWS_PER_BLOCK))
+
+    def bid_price_curves(self) -> Iterator[BidPriceCurve]:
+        """Yield what a unit of each pool will be worth as its stock and the requests for it go."""
+        pool_ids = list(_stock(next(iter(self.requests))))
+        return bid_price_curves(_Parts(self.requests, self.terms.parity_band), self.solution, pool_ids)
 
     def certificate(self, counted: RowTally) -> Certificate:
         """Return the evidence, once all prices have been counted."""

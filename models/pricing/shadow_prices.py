@@ -46,12 +46,21 @@ class BookTerms:
     discount_charge: float = 0.0
     parity_band: float | None = None
 
-    def shadow_prices(self, pool_id: pd.Series | None, further: FloatArray | float) -> ShadowPrices:
-        """Return what rows of these pools are charged, a ``further`` charge per unit included."""
+    def shadow_prices(self, decisions: pd.DataFrame, further: FloatArray | float) -> ShadowPrices:
+        """Return what these decisions are charged, a ``further`` charge per unit included.
+
+        Where one has a ``bid_price`` of its own, set since the book, it takes the place of its pool's.
+        """
         unit = np.asarray(further, np.float64) - self.volume_bonus
-        if pool_id is not None and self.bid_prices:
-            unit = unit + pool_id.map(dict(self.bid_prices)).fillna(0.0).to_numpy(np.float64)
+        if ("pool_id" in decisions and self.bid_prices) or "bid_price" in decisions:
+            unit = unit + self.bid_prices_of(decisions)
         return ShadowPrices(unit, self.revenue_bonus, self.discount_charge)
+
+    def bid_prices_of(self, decisions: pd.DataFrame) -> FloatArray:
+        """Return the bid price of each decision (rows,), 0 where its stock is not scarce."""
+        nothing = pd.Series(np.nan, decisions.index)
+        own = decisions.get("bid_price", nothing).astype("float64")
+        return own.fillna(decisions.get("pool_id", nothing).map(dict(self.bid_prices))).fillna(0.0).to_numpy("float64")
 
 
 @dataclass(frozen=True)

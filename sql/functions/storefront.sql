@@ -110,7 +110,7 @@ BEGIN
         coalesce(personal.randomised, false), personal.propensity, book.book_id, book.model_version,
         CASE WHEN source <> 'list' THEN jsonb_strip_nulls(jsonb_build_object(
             'unit_cost', uniform.unit_cost, 'floor', uniform.floor, 'ceiling', uniform.ceiling,
-            'pool_id', uniform.pool_id, 'uniform_sensitivity', uniform.sensitivity,
+            'pool_id', uniform.pool_id, 'bid_price', uniform.bid_price, 'uniform_sensitivity', uniform.sensitivity,
             'uniform_valuation', uniform.valuation, 'live_uniform_price', uniform.live_price,
             'sensitivity', personal.sensitivity, 'valuation', personal.valuation,
             'live_price', personal.live_price, 'live_propensity', personal.live_propensity,
@@ -164,7 +164,8 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
                                        WHERE known.dataset = asked_dataset AND known.offer_id = quote_id::text)), 0)
 $$;
 
--- What became of a quote. The products of a pool of which the last unit has just gone are priced anew. Telling the same outcome again changes nothing; another one is refused.
+-- What became of a quote. With each twentieth of a pool's stock that has gone, and with its last unit, its products are
+-- priced anew. Telling the same outcome again changes nothing; another one is refused.
 CREATE OR REPLACE FUNCTION pricing.record_outcome(
     quote_id uuid, purchased boolean, quantity double precision DEFAULT 1) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -192,7 +193,8 @@ BEGIN
         INSERT INTO pricing.reprice_queue (product_id)
         SELECT product_id FROM data.inventory
         WHERE dataset = asked.dataset AND pool_id = asked.pool_id
-          AND capacity <= units AND capacity > units - record_outcome.quantity;  -- with this sale, not with one before
+          AND capacity > units - record_outcome.quantity  -- not with a sale before
+          AND floor(20 * units / capacity) > floor(20 * (units - record_outcome.quantity) / capacity);
     END IF;
     IF EXISTS (SELECT FROM pricing.outcomes
                WHERE quote_id = record_outcome.quote_id

@@ -33,6 +33,7 @@ BEGIN
     GRANT INSERT (inputs_hash, dataset, snapshot_id, model_name, model_version, run_id, policy, currency, disclosure,
                   terms, priced_against, cold_start)
         ON pricing.books TO pricing_worker;
+    REVOKE UPDATE, DELETE ON pricing.bid_price_curves FROM pricing_worker;
     REVOKE ALL ON pricing.pseudonym_key FROM pricing_worker;
     REVOKE EXECUTE ON FUNCTION pricing.approve(integer, bigint), pricing.require_approval(text),
         pricing.seal_book(bigint, jsonb) FROM pricing_worker;

@@ -1,6 +1,6 @@
 -- What later prices of one book continue: the price that the book itself has of each pair now being decided, or else
 -- its product's, which steps count from; the propensity of a price it drew; and what the product's uniform price is set
--- from now, so that both are of one moment. A user's prices lie side by side and are read at once.
+-- from now, a bid price since the book included, so that both are of one moment. A user's prices lie side by side and are read at once.
 WITH own AS MATERIALIZED (
     SELECT personal.user_id, personal.product_id, personal.price, personal.randomised, personal.propensity
     FROM (SELECT DISTINCT user_id FROM decision) AS deciding
@@ -9,6 +9,7 @@ WITH own AS MATERIALIZED (
 SELECT decision.decision_id, coalesce(own.price, uniform.price) AS price, uniform.price AS uniform_price,
        CASE WHEN own.randomised THEN own.propensity END AS propensity,
        now_set.sensitivity, now_set.valuation, now_set.list_price, now_set.unit_cost, now_set.floor, now_set.ceiling,
+       repriced.bid_price,
        repriced.repriced_at AS uniform_repriced_at
 FROM decision
 JOIN pricing.uniform_prices AS uniform

@@ -5,4 +5,4 @@ ON CONFLICT (book_id, product_id) DO UPDATE SET
     reasons = excluded.reasons, sensitivity = excluded.sensitivity, valuation = excluded.valuation,
     live_price = excluded.live_price, unit_cost = excluded.unit_cost, floor = excluded.floor,
     ceiling = excluded.ceiling, pool_id = excluded.pool_id, decided_at = excluded.decided_at,
-    repriced_at = excluded.repriced_at
+    repriced_at = excluded.repriced_at, bid_price = excluded.bid_price

@@ -1,16 +1,19 @@
 """A price book in the making: its own tables, filled by COPY and invisible to readers until it goes live."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
 import psycopg2.errors
+from numpy.typing import NDArray
 from psycopg2 import sql as names
 from psycopg2.extensions import connection as Connection
 
 import sql
-from tasks.copying import copy_frames
+from models.pricing.bid_prices import BidPriceCurve
+from tasks.copying import copy_frame, copy_frames
 from tasks.database import transaction
 
 LOCK_PATIENCE = "50ms"
@@ -46,6 +49,17 @@ def write_prices(writing: Connection, book: StagedBook, parent: str, blocks: Ite
     return copy_frames(writing, book.table(parent), blocks, freeze=True)
 
 
+def write_bid_prices(writing: Connection, book: StagedBook, curves: Sequence[BidPriceCurve]) -> None:
+    """Keep with a book what its stock will be worth as it goes."""
+    rows = [
+        {"book_id": book.book_id, "pool_id": curve.pool_id, "requests": curve.requests,
+         "units": _array_text(curve.units), "bid_price": _array_text(curve.bid_price)}
+        for curve in curves
+    ]  # fmt: skip
+    if rows:
+        copy_frame(writing, ["pricing", "bid_price_curves"], pd.DataFrame(rows))
+
+
 def complete_book(connection: Connection, book: StagedBook) -> None:
     """Give the written tables their keys, and make them partitions that no reader is pointed to yet.
 
@@ -73,3 +87,8 @@ def discard_book(url: str, book: StagedBook, *, unless_approved: bool = False) -
     except psycopg2.errors.LockNotAvailable:
         return False
     return True
+
+
+def _array_text(numbers: NDArray[np.float64]) -> str:
+    """Numbers as COPY reads an array of them."""
+    return "{" + ",".join(map(repr, numbers.tolist())) + "}"

@@ -100,9 +100,12 @@ def exploration_period(snapshot: Snapshot) -> str:
     return snapshot.as_of.astimezone(UTC).date().isoformat()
 
 
-def remaining_stock(reading: Connection, dataset: str, moment: datetime) -> dict[str, float]:
-    """Units that each pool selling at a moment has left; a product without a pool is not limited."""
-    rows = read_rows(reading, sql.query("remaining_stock"), {"dataset": dataset, "decided_at": moment})
+def remaining_stock(
+    reading: Connection, dataset: str, moment: datetime, pools: list[str] | None = None
+) -> dict[str, float]:
+    """Units that each pool selling at a moment has left, or some of them; without a pool a product is not limited."""
+    parameters = {"dataset": dataset, "decided_at": moment, "pools": pools}
+    rows = read_rows(reading, sql.query("remaining_stock"), parameters)
     return {row["pool_id"]: row["remaining"] for row in rows}
 
 

@@ -23,7 +23,7 @@ from models.pricing.policy import PricingPolicy
 from models.pricing.price_book import SettledBook, settle_book
 from models.pricing.shadow_prices import BookTerms
 from tasks.books.blocks import Block
-from tasks.books.book import StagedBook, complete_book, stage_book, write_prices
+from tasks.books.book import StagedBook, complete_book, stage_book, write_bid_prices, write_prices
 from tasks.books.candidates import (
     TERMS,
     Candidates,
@@ -94,6 +94,8 @@ def price(promotion: Promotion, blocks: list[Block]) -> PricedBook:
         uniform = _uniform_prices(promotion, products, first.terms)
         terms = {"terms": json.dumps(asdict(first.terms)), "priced_against": blocks[0].live_book}
         staged = stage_book(writing, promotion.book_description() | terms)
+        if first.terms.bid_prices:
+            write_bid_prices(writing, staged, list(first.bid_price_curves()))
         stream = PriceStream(chain([first], books), seed=staged.book_id)
         personal_rows = write_prices(writing, staged, "personal_prices", stream.rows(staged))
         uniform_rows = write_prices(writing, staged, "uniform_prices", [as_rows(uniform, UNIFORM_COLUMNS, staged)])

@@ -118,7 +118,8 @@ def _decision(quote: dict[str, Any]) -> pd.DataFrame:
     amounts = {name: float(given.get(name, np.nan)) for name in ("unit_cost", "floor", "ceiling")}
     row = {"user_id": quote["user_id"], "product_id": quote["product_id"], "list_price": float(quote["list_price"])}
     pool = pd.Series([given.get("pool_id")], dtype=object)
-    return pd.DataFrame([row | amounts | {"consent": True}]).assign(pool_id=pool)
+    since_the_book = float(given.get("bid_price", np.nan))
+    return pd.DataFrame([row | amounts | {"consent": True, "bid_price": since_the_book}]).assign(pool_id=pool)
 
 
 def _as_logged(price: pd.Series, quote: dict[str, Any]) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from models.demand.fitted import FittedDemand
 from models.errors import PricingError
 from models.evidence.price_checks import violations
 from models.features.decisions import Decisions
+from models.pricing.bid_prices import BidPriceCurve
 from models.pricing.decide import price_decisions
 from models.pricing.policy import PricingPolicy
 from models.pricing.shadow_prices import BookTerms
@@ -32,7 +33,7 @@ from tasks.training.features import read_decisions
 
 PRODUCTS_LOCK = 7_265_002  # any number, the same in every process: one worker at a time sets uniform prices
 
-PRODUCT_TERMS = ["list_price", "unit_cost", "floor", "ceiling"]
+PRODUCT_TERMS = ["list_price", "unit_cost", "floor", "ceiling", "bid_price"]
 
 Demands = Callable[[int], FittedDemand]
 
@@ -104,17 +105,20 @@ def reprice_products(connection: Connection, live: ContinuedBook) -> Repriced:
     decisions = _decide(connection, live, "decide_products_anew", products=products)
     curve = live.demand.curve(decisions, personal=False)
     published = _published(connection, live, decisions)
-    terms = decisions.frame[TERMS].assign(consent=True)  # nobody is asked, and nobody's data is read
+    terms = decisions.frame[TERMS].assign(
+        consent=True,  # nobody is asked, and nobody's data is read
+        bid_price=_bid_prices(connection, live, decisions, published["bid_price"]),
+    )
     policy = uniform_policy(live.policy)
     prices = price_decisions(
         terms, curve, curve, policy, live.snapshot.currency,
         live_price=published["uniform_price"], live_uniform_price=published["uniform_price"], terms=live.terms,
     )  # fmt: skip
-    rows = prices.join(terms[["product_id", "list_price", "unit_cost", "floor", "ceiling", "pool_id"]]).assign(
+    rows = prices.join(terms[["product_id", *PRODUCT_TERMS, "pool_id"]]).assign(
         sensitivity=curve.sensitivity, valuation=curve.valuation, live_price=published["uniform_price"].to_numpy()
     )
     _require_rules(terms, prices, policy, live)
-    _store(connection, live, decisions, rows, "uniform", UNIFORM_COLUMNS)
+    _store(connection, live, decisions, rows, "uniform", [*UNIFORM_COLUMNS, "bid_price"])
     queued_at = tuple(entry["queued_at"] for entry in claimed)
     _execute(connection, live, "queue_pairs_of_products", products=products, queued_at=min(queued_at))
     return Repriced(queued_at, len(rows))
@@ -139,8 +143,8 @@ def reprice_users(connection: Connection, live: ContinuedBook, entries: int) -> 
 def _personal_prices(connection: Connection, live: ContinuedBook, decisions: Decisions) -> pd.DataFrame:
     """The prices of pairs with whose they are and what they were computed from.
 
-    Costs and limits are those that the product's uniform price is set from now: where they have changed since, the
-    product waits in the queue and its pairs follow it.
+    Costs, limits and bid price are those that the product's uniform price is set from now: where they have changed
+    since, the product waits in the queue and its pairs follow it.
     """
     curve, published = live.demand.curve(decisions), _published(connection, live, decisions)
     terms = decisions.frame[TERMS].assign(**published[PRODUCT_TERMS])
@@ -163,12 +167,27 @@ def _personal_prices(connection: Connection, live: ContinuedBook, decisions: Dec
     )
 
 
+def _bid_prices(connection: Connection, live: ContinuedBook, decisions: Decisions, in_force: pd.Series) -> pd.Series:
+    """What a unit of each product's stock is worth now; NaN is the book's own. Where none is left it stays as it is."""
+    pools = decisions.frame["pool_id"]
+    if pools.isna().all():
+        return in_force
+    parameters = {"products": decisions.frame["product_id"].tolist(), "dataset": live.snapshot.dataset}
+    rows = read_rows(connection, sql.query("scarcity"), parameters | {"book_id": live.book.book_id})
+    bid = {row["pool_id"]: _curve(row).at(row["remaining"], row["requested"]) for row in rows if row["remaining"] > 0}
+    return pools.map(bid).astype("float64").fillna(in_force)
+
+
+def _curve(row: dict[str, Any]) -> BidPriceCurve:
+    return BidPriceCurve(row["pool_id"], row["requests"], np.array(row["units"]), np.array(row["bid_price"]))
+
+
 def _withdraw_sold_out(connection: Connection, live: ContinuedBook, decisions: Decisions, prices: pd.DataFrame) -> None:
     pools = decisions.frame["pool_id"]
     if pools.isna().all():
         return
     moment = decisions.frame["decided_at"].max().to_pydatetime()
-    stock = remaining_stock(connection, live.snapshot.dataset, moment)
+    stock = remaining_stock(connection, live.snapshot.dataset, moment, pools.dropna().unique().tolist())
     empty = {pool for pool, units in stock.items() if units <= 0}
     withdrawn = pools.isin(empty).to_numpy()
     prices.loc[withdrawn, "refused"] = "sold_out"

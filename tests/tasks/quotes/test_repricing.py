@@ -348,6 +348,54 @@ def test_the_last_unit_that_a_storefront_sells_withdraws_the_personal_prices(boo
         assert remaining_stock(connection, "shop", pd.Timestamp.now("UTC")) == {"the last of p03": -1}
 
 
+def test_the_bid_price_follows_sales_and_requests(book_shop: Any) -> None:
+    book_shop.run(
+        "INSERT INTO data.inventory (dataset, pool_id, product_id, capacity) VALUES ('shop', 'what p03 has', 'p03', 10)"
+    )
+    scarce = Guardrails(minimum_margin=0.05, maximum_markup=3.0)
+    book_shop.published(PricingPolicy(guardrails=scarce))
+    before = personal(book_shop)["price"]
+    (book,) = book_shop.rows("SELECT terms -> 'bid_prices' AS bids FROM pricing.books")["bids"]
+    assert book["what p03 has"] > 0
+    quotes = [quote(f"u{number:03d}", PRODUCT) for number in range(1, 11)]
+
+    def sold(units: int) -> float:
+        """The bid price when so many more are sold at once."""
+        book_shop.run(f"SELECT pricing.record_outcome('{quotes.pop().quote_id}', true, {units})")
+        assert waiting(book_shop) == 1
+        assert reprice(book_shop).prices > 50
+        (bid,) = book_shop.rows("SELECT bid_price FROM pricing.repriced_uniform")["bid_price"]
+        return float(bid)
+
+    faster = sold(5)  # of ten, and hardly anybody has asked
+    assert faster > book["what p03 has"] * 1.05
+    after = personal(book_shop)["price"]
+    assert after[PRODUCT] > before[PRODUCT]
+    pd.testing.assert_series_equal(after.drop(PRODUCT), before.drop(PRODUCT))
+    for user in (USER, "somebody else"):
+        answer = quote(user, PRODUCT)
+        assert replay(answer.quote_id).figures["price"][0] == answer.price
+    book_shop.run(  # whoever the book has a price for has asked by now
+        "SELECT pricing.quote(user_id, product_id) FROM pricing.personal_prices WHERE product_id = 'p03'"
+    )
+    assert sold(1) < faster
+    book_shop.run("UPDATE data.inventory SET capacity = 1000")
+    reprice(book_shop)
+    (bid,) = book_shop.rows("SELECT bid_price FROM pricing.repriced_uniform")["bid_price"]
+    assert bid == 0
+
+
+def test_a_dropped_book_leaves_no_bid_prices(book_shop: Any) -> None:
+    book_shop.run(
+        "INSERT INTO data.inventory (dataset, pool_id, product_id, capacity) VALUES ('shop', 'some', 'p03', 20)"
+    )
+    for markup in (3.0, 2.0, 1.0):
+        book_shop.published(PricingPolicy(guardrails=Guardrails(maximum_markup=markup)))
+    assert len(book_shop.rows("SELECT FROM pricing.bid_price_curves")) == 3
+    book_shop.run("SELECT pricing.drop_prices(1)")
+    assert len(book_shop.rows("SELECT FROM pricing.bid_price_curves")) == 2
+
+
 def test_a_market_observation_is_seen(book_shop: Any) -> None:
     book_shop.published(FREE)
     book_shop.run(

@@ -1,0 +1,76 @@
+"""Bid prices between two books: what a unit of stock is worth as requests come and units go."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.pricing.portfolio import Parts, Solution
+
+FloatArray = NDArray[np.float64]
+
+# Bid prices at which a book's sales are counted, as shares of the pool's mean list price.
+SHARES = (0.0, 0.01, 0.03, 0.06, 0.1, 0.15, 0.2, 0.3, 0.4, 0.55, 0.75, 1.0, 1.5, 2.5)
+LEAST_OPEN = 0.1  # of a book's requests are thought to be still to come, however many have
+FLAT = 1e-9  # of the units: what a higher bid price saves at least, if it counts
+
+
+@dataclass(frozen=True)
+class BidPriceCurve:
+    """What a unit of one pool's stock is worth by how much of it is left for all requests of a book.
+
+    ``units`` rises and ``bid_price``, in money, falls with it: float64 ``[points]``. ``requests`` is how many of the
+    book's rows sell from the pool.
+    """
+
+    pool_id: str
+    requests: int
+    units: FloatArray
+    bid_price: FloatArray
+
+    def at(self, remaining: float, requested: int) -> float:
+        """Return the bid price where so many units are left and so many of the requests have come.
+
+        Those still to come have the mix of all, so that each open request has the share of the stock that it would
+        have had in a book with more of it: the bid price solved again for the pick-up seen (Jasin, Operations
+        Research 2014). With no unit left it is the highest.
+        """
+        to_come = max(1.0 - requested / self.requests, LEAST_OPEN)
+        with np.errstate(divide="ignore"):
+            place = np.log(max(remaining, 0.0) / to_come)
+        return float(np.interp(place, np.log(self.units), self.bid_price))
+
+
+def bid_price_curves(parts: Parts, solution: Solution, pool_ids: list[str]) -> Iterator[BidPriceCurve]:
+    """Yield the curve of each pool of a solved book that sells anything, through the book's own bid price.
+
+    Sales are those of real prices under the solution's other multipliers, scaled to what the book's own bid price sells
+    of the stock: rounding and exploration move that a little.
+    """
+    pools, own = len(pool_ids), solution.multipliers
+    requests, list_prices = np.zeros(pools), np.zeros(pools)
+    for portfolio, _ in parts:
+        sold = (portfolio.pool >= 0) & (portfolio.quantity > 0)
+        pool = portfolio.pool[sold]
+        requests += np.bincount(pool, minlength=pools)
+        list_prices += np.bincount(pool, portfolio.objective.list_price[sold], pools)
+    bids = np.outer(SHARES, list_prices / np.maximum(requests, 1))
+    bids = np.vstack([own[:pools], bids])
+    units = np.zeros_like(bids)
+    for portfolio, response in parts:
+        for tried, bid in zip(units, bids, strict=True):
+            shadow = portfolio.shadow_prices(np.concatenate([bid, own[pools:]]))
+            tried += portfolio.usage(response.relaxed(shadow))[:pools]
+    of_book = [state.limit if state.shadow_price > 0 else state.achieved for state in solution.states[:pools]]
+    for number in np.flatnonzero(units[0] > 0).tolist():
+        sales = units[:, number] * of_book[number] / units[0, number]
+        yield _curve(pool_ids[number], int(requests[number]), sales, bids[:, number])
+
+
+def _curve(pool_id: str, requests: int, units: FloatArray, bids: FloatArray) -> BidPriceCurve:
+    """Order the points; of bid prices that sell the same, because a guardrail holds them all, the least stays."""
+    order = np.argsort(bids, kind="stable")
+    units, bids = units[order], bids[order]
+    falls = np.append(True, units[1:] < np.minimum.accumulate(units)[:-1] * (1 - FLAT))
+    return BidPriceCurve(pool_id, requests, units[falls][::-1].copy(), bids[falls][::-1].copy())
