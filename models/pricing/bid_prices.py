@@ -42,11 +42,13 @@ class BidPriceCurve:
         return float(np.interp(place, np.log(self.units), self.bid_price))
 
 
-def bid_price_curves(parts: Parts, solution: Solution, pool_ids: list[str]) -> Iterator[BidPriceCurve]:
+def bid_price_curves(
+    parts: Parts, solution: Solution, pool_ids: list[str], explored_share: float
+) -> Iterator[BidPriceCurve]:
     """Yield the curve of each pool of a solved book that sells anything, through the book's own bid price.
 
-    Sales are those of real prices under the solution's other multipliers, scaled to what the book's own bid price sells
-    of the stock: rounding and exploration move that a little.
+    Sales are those of real prices under the solution's other multipliers, but for the share that is explored: drawn
+    prices sell the same at any bid price, which what the book itself sells at its own tells.
     """
     pools, own = len(pool_ids), solution.multipliers
     requests, list_prices = np.zeros(pools), np.zeros(pools)
@@ -63,14 +65,14 @@ def bid_price_curves(parts: Parts, solution: Solution, pool_ids: list[str]) -> I
             shadow = portfolio.shadow_prices(np.concatenate([bid, own[pools:]]))
             tried += portfolio.usage(response.relaxed(shadow))[:pools]
     of_book = [state.limit if state.shadow_price > 0 else state.achieved for state in solution.states[:pools]]
+    sales = np.array(of_book) + (1 - explored_share) * (units - units[0])
     for number in np.flatnonzero(units[0] > 0).tolist():
-        sales = units[:, number] * of_book[number] / units[0, number]
-        yield _curve(pool_ids[number], int(requests[number]), sales, bids[:, number])
+        yield _curve(pool_ids[number], int(requests[number]), sales[:, number], bids[:, number])
 
 
 def _curve(pool_id: str, requests: int, units: FloatArray, bids: FloatArray) -> BidPriceCurve:
     """Order the points; of bid prices that sell the same, because a guardrail holds them all, the least stays."""
     order = np.argsort(bids, kind="stable")
-    units, bids = units[order], bids[order]
+    units, bids = np.maximum(units[order], np.finfo(float).tiny), bids[order]
     falls = np.append(True, units[1:] < np.minimum.accumulate(units)[:-1] * (1 - FLAT))
     return BidPriceCurve(pool_id, requests, units[falls][::-1].copy(), bids[falls][::-1].copy())

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import date
 from typing import Self
 
 import numpy as np
@@ -30,7 +31,7 @@ class BookRequest:
     live_price: ArrayLike | None = None
     live_uniform_price: ArrayLike | None = None
     live_propensity: ArrayLike | None = None
-    exploration_period: str | None = None
+    exploration_period: date | None = None
     remaining: Mapping[str, float] | None = None
     group: ArrayLike | None = None
 

@@ -1,11 +1,13 @@
 """From demand curves and a policy to one price per decision, with its reasons or why it was refused."""
 
+from datetime import date
+
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from models.demand.demand_curve import DemandCurve
-from models.pricing.exploration import ExploredPrices, decision_keys, explore
+from models.pricing.exploration import Draws, ExploredPrices, explore
 from models.pricing.guardrails import NO_RULE, RULES, waterfall
 from models.pricing.inputs import PricingInputs, read_inputs
 from models.pricing.policy import PolicyError, PricingPolicy
@@ -30,7 +32,7 @@ def price_decisions(
     live_price: ArrayLike | None = None,
     live_uniform_price: ArrayLike | None = None,
     live_propensity: ArrayLike | None = None,
-    exploration_period: str | None = None,
+    exploration_period: date | None = None,
     shadow_price: ArrayLike | None = None,
     terms: BookTerms | None = None,
 ) -> pd.DataFrame:
@@ -39,8 +41,8 @@ def price_decisions(
     ``decisions`` has the columns user_id, product_id, list_price, unit_cost, floor, ceiling (NaN: none) and
     consent, money in ``currency``. The curves have one row per decision, ``uniform_curve`` without any
     personal data. ``live_price`` and ``live_uniform_price`` (NaN: none) are what maximum_step counts from;
-    ``shadow_price`` is what a unit of scarce stock is worth. Prices are explored only in a named
-    ``exploration_period``, in which one user and product always draw the same price; ``live_propensity`` (NaN:
+    ``shadow_price`` is what a unit of scarce stock is worth. Prices are explored only in an
+    ``exploration_period``, a day on which one user and product always draw the same price; ``live_propensity`` (NaN:
     none) says with which density the live price was drawn in that same period, and such a draw stays.
 
     ``terms`` are those of the book the decisions belong to (see `models.pricing.price_book`): bid prices by
@@ -73,7 +75,7 @@ def explain(
     live_price: ArrayLike | None = None,
     live_uniform_price: ArrayLike | None = None,
     live_propensity: ArrayLike | None = None,
-    exploration_period: str | None = None,
+    exploration_period: date | None = None,
     shadow_price: ArrayLike | None = None,
     terms: BookTerms | None = None,
 ) -> pd.DataFrame:
@@ -99,16 +101,16 @@ def explored(
     given: PricingInputs,
     rows: RowPrices,
     policy: PricingPolicy,
-    period: str | None,
+    period: date | None,
     live_propensity: ArrayLike | None = None,
 ) -> ExploredPrices:
-    """Return the rungs shown in this period; without a period, or without exploration, the best ones."""
+    """Return the rungs shown in this period, a day; without one, or without exploration, the best ones."""
     personal = rows.personal
     if period is None or not policy.exploration.is_on:
         return ExploredPrices.unexplored(personal.rung)
     can_explore = rows.has_price & given.consent & (personal.interval.highest < LARGEST_TICK)
-    keys = decision_keys(decisions["user_id"], decisions["product_id"], period)
-    shown = explore(policy.exploration, personal.interval, personal.rung, given.list_price, can_explore, keys)
+    draws = Draws.of(policy.exploration, decisions["user_id"], decisions["product_id"], period)
+    shown = explore(policy.exploration, personal.interval, personal.rung, given.list_price, can_explore, draws)
     if live_propensity is None:
         return shown
     return shown.keeping(personal.interval, given.live_price, np.asarray(live_propensity, np.float64))

@@ -1,6 +1,7 @@
 """Exploration: which prices vary at random, by a draw that any device repeats, and with what density."""
 
 from dataclasses import dataclass, replace
+from datetime import date
 from typing import Self
 
 import numpy as np
@@ -13,6 +14,30 @@ from models.pricing.policy import Exploration
 FloatArray = NDArray[np.float64]
 HashArray = NDArray[np.uint64]
 Flags = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Draws:
+    """What chance says of decisions, ``[n]``: whether a price is drawn over its whole interval, and where it lands.
+
+    ``place``, float64 in [0, 1), is where in its interval or its dither a price lies.
+    """
+
+    is_drawn: Flags
+    place: FloatArray
+
+    @classmethod
+    def of(cls, exploration: Exploration, user_id: pd.Series, product_id: pd.Series, day: date) -> Self:
+        """Return the draws of a day (UTC), the same for a user and product on every device."""
+        keys = decision_keys(user_id, product_id, day.isoformat())
+        if exploration.method == "uniform":
+            return cls.independent(exploration.share, keys)
+        return cls(_is_their_turn(exploration.share, user_id, product_id, day), uniform_draw(keys, stream=2))
+
+    @classmethod
+    def independent(cls, share: float, keys: HashArray) -> Self:
+        """Return draws that `decision_keys` decide and nothing else."""
+        return cls(uniform_draw(keys, stream=1) < share, uniform_draw(keys, stream=2))
 
 
 @dataclass(frozen=True)
@@ -55,23 +80,22 @@ def explore(
     best_rung: FloatArray,
     list_price: FloatArray,
     can_explore: Flags,
-    keys: HashArray,
+    draws: Draws,
 ) -> ExploredPrices:
     """Draw a share of the prices over their interval and the others a little around the best price.
 
     Every draw is uniform over rungs. ``can_explore`` must be false where the interval is open or in
-    conflict; rows with one admissible price cannot explore either. ``keys`` (see `decision_keys`) decide
-    the draws and nothing else.
+    conflict; rows with one admissible price cannot explore either.
     """
     can_explore = can_explore & (interval.highest > interval.lowest)
     reach = np.floor(exploration.dither * list_price / interval.grid.spacing)
     near_lowest = np.maximum(best_rung - reach, interval.lowest)
     near_highest = np.minimum(best_rung + reach, interval.highest)
 
-    randomised = can_explore & (uniform_draw(keys, stream=1) < exploration.share)
+    randomised = can_explore & draws.is_drawn
     low = np.where(randomised, interval.lowest, near_lowest)
     high = np.where(randomised, interval.highest, near_highest)
-    drawn = low + np.floor(uniform_draw(keys, stream=2) * (high - low + 1))
+    drawn = low + np.floor(draws.place * (high - low + 1))
     rung = np.where(can_explore, np.minimum(drawn, high), best_rung)
 
     everywhere = exploration.share / np.maximum(interval.highest - interval.lowest + 1, 1)
@@ -84,14 +108,30 @@ def explore(
 
 def decision_keys(user_id: pd.Series, product_id: pd.Series, period: str) -> HashArray:
     """Return a 64-bit key per (user, product, period), the same on every machine and in every process."""
-    keys = _mixed(_text_hash(user_id))
-    keys = _mixed(keys ^ _text_hash(product_id))
-    return _mixed(keys ^ _text_hash(pd.Series([period])))
+    return _mixed(_pair_keys(user_id, product_id) ^ _text_hash(pd.Series([period])))
 
 
 def uniform_draw(keys: HashArray, stream: int) -> FloatArray:
     """Return one number in [0, 1) per key; streams are independent of each other."""
     return np.asarray((_mixed(keys + np.uint64(stream)) >> np.uint64(11)) * 2.0**-53)
+
+
+def _is_their_turn(share: float, user_id: pd.Series, product_id: pd.Series, day: date) -> Flags:
+    """Whether each pair is drawn on this day: of any n days it is on at most share · n, rounded up.
+
+    Each pair stands somewhere on a circle, by its hash, and every day moves on by the share of it; it is drawn where
+    it then lies in one arc of that length, which it enters once a revolution. On any one day each is drawn with the
+    probability ``share``.
+    """
+    if share >= 1:
+        return np.ones(len(user_id), dtype=bool)
+    arc = np.uint64(share * 2.0**64)
+    moved = np.uint64(day.toordinal() * int(arc) % 2**64)
+    return np.asarray(_mixed(_pair_keys(user_id, product_id)) + moved < arc)
+
+
+def _pair_keys(user_id: pd.Series, product_id: pd.Series) -> HashArray:
+    return _mixed(_mixed(_text_hash(user_id)) ^ _text_hash(product_id))
 
 
 def _text_hash(texts: pd.Series) -> HashArray:

@@ -102,10 +102,12 @@ class Exploration(PolicySection):
         title="Dither",
         description="The other prices are drawn within ± this share of the list price around the best price.",
     )
-    method: Literal["uniform"] = Field(
-        default="uniform",
+    method: Literal["in_turn", "uniform"] = Field(
+        default="in_turn",
         title="Method",
-        description="uniform: every admissible price in the interval is equally likely.",
+        description="Which prices are drawn, every admissible one of the interval being equally likely. in_turn: each "
+        "of a user's prices in turn, none on more than that share of days; uniform: anew every day, whatever was "
+        "drawn before.",
     )
 
     @property

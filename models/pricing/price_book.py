@@ -85,8 +85,10 @@ class SettledBook:
 
     def bid_price_curves(self) -> Iterator[BidPriceCurve]:
         """Yield what a unit of each pool will be worth as its stock and the requests for it go."""
-        pool_ids = list(_stock(next(iter(self.requests))))
-        return bid_price_curves(_Parts(self.requests, self.terms.parity_band), self.solution, pool_ids)
+        request = next(iter(self.requests))
+        share = 0.0 if request.exploration_period is None else request.policy.exploration.share
+        parts = _Parts(self.requests, self.terms.parity_band)
+        return bid_price_curves(parts, self.solution, list(_stock(request)), share)
 
     def certificate(self, counted: RowTally) -> Certificate:
         """Return the evidence, once all prices have been counted."""

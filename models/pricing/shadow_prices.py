@@ -60,7 +60,8 @@ class BookTerms:
         """Return the bid price of each decision (rows,), 0 where its stock is not scarce."""
         nothing = pd.Series(np.nan, decisions.index)
         own = decisions.get("bid_price", nothing).astype("float64")
-        return own.fillna(decisions.get("pool_id", nothing).map(dict(self.bid_prices))).fillna(0.0).to_numpy("float64")
+        of_book = decisions.get("pool_id", nothing).map(dict(self.bid_prices))
+        return np.asarray(own.fillna(of_book).fillna(0.0), np.float64)
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from models.pricing.exploration import ExploredPrices, decision_keys, explore
+from models.pricing.exploration import Draws, ExploredPrices, decision_keys, explore
 from models.pricing.guardrails import Bound, Interval, intersect
 from models.pricing.policy import Exploration
 from models.pricing.price_grid import PriceGrid
@@ -146,5 +146,5 @@ def _explored(
 ) -> ExploredPrices:
     rung = np.clip(_CENTS.rung_at_or_below(usual * list_price), interval.lowest, interval.highest)
     visit = offers["user"].astype(str) + "-" + offers["visit"].astype(str)
-    keys = decision_keys(visit, offers["product"].astype(str), period)
-    return explore(exploration, interval, rung, list_price, np.ones(len(rung), dtype=bool), keys)
+    draws = Draws.independent(exploration.share, decision_keys(visit, offers["product"].astype(str), period))
+    return explore(exploration, interval, rung, list_price, np.ones(len(rung), dtype=bool), draws)

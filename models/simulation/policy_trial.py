@@ -108,7 +108,7 @@ class Trial:
                 *self.curves,
                 policy,
                 currency,
-                exploration_period=f"simulation-{self.marketplace.config.seed}",
+                exploration_period=self.marketplace.requests.frame["decided_at"].max().date(),
                 remaining=None if self.stock is None else dict(zip(self.stock.index, self.stock, strict=True)),
                 group=self.group(policy.fairness.group),
             )

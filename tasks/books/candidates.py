@@ -1,7 +1,7 @@
 """Candidates: the decisions a price book is made of, with their demand curves and live prices."""
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import pandas as pd
 import pyarrow as pa
@@ -95,9 +95,9 @@ def decided_at(snapshot: Snapshot) -> datetime:
     return snapshot.as_of + timedelta(microseconds=1)
 
 
-def exploration_period(snapshot: Snapshot) -> str:
+def exploration_period(snapshot: Snapshot) -> date:
     """The time in which a user and product keep one draw: the day of the snapshot's newest fact, UTC."""
-    return snapshot.as_of.astimezone(UTC).date().isoformat()
+    return snapshot.as_of.astimezone(UTC).date()
 
 
 def remaining_stock(

@@ -15,6 +15,7 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -102,7 +103,12 @@ def quoted(demand: FittedDemand, visits: Decisions, live: LiveMarket, rules: Pri
         rows = np.flatnonzero(window == day)
         tables.append(
             price_decisions(
-                frame.iloc[rows], curve.take(rows), uniform.take(rows), rules, CURRENCY, exploration_period=str(day)
+                frame.iloc[rows],
+                curve.take(rows),
+                uniform.take(rows),
+                rules,
+                CURRENCY,
+                exploration_period=date.fromordinal(1 + int(day)),
             )
         )
     terms = frame[["user_id", "product_id", "list_price", "unit_cost", "quantity", "decided_at"]]

@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing
+from datetime import date
 from pathlib import Path
 
 import numpy as np
@@ -76,7 +77,7 @@ def requests(rows: int) -> Iterator[BookRequest]:
         )
         curve = DemandCurve(random.uniform(4, 8, n), random.uniform(0.8, 1.1, n))
         uniform = DemandCurve(np.full(n, 6.0), np.full(n, 1.0))
-        yield BookRequest(frame, curve, uniform, POLICY, "EUR", exploration_period="2026-01-01",
+        yield BookRequest(frame, curve, uniform, POLICY, "EUR", exploration_period=date(2026, 1, 1),
                           live_price=np.full(n, np.nan), group=np.full(n, "a"))  # fmt: skip
 
 

@@ -1,3 +1,5 @@
+from datetime import date
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -7,6 +9,8 @@ from models.pricing.decide import REASONS, explain, price_decisions
 from models.pricing.objective import Objective, closed_form
 from models.pricing.policy import Exploration, Guardrails, PricingPolicy
 from models.pricing.presets import PRESETS
+
+DAY = date(2026, 11, 2)
 
 ROWS = 150_000
 
@@ -88,7 +92,7 @@ def test_no_price_breaches_a_rule(policy, tick):
         "EUR",
         live_price=live,
         live_uniform_price=live,
-        exploration_period="w1",
+        exploration_period=DAY,
     )
     has_price = priced["refused"].isna().to_numpy()
     assert has_price.sum() > 20_000
@@ -125,7 +129,7 @@ def test_a_row_has_a_price_or_a_reason_for_none():
         spoilt = rng.random(len(decisions)) < 0.1
         decisions[name] = decisions[name].where(~spoilt, rng.choice([np.nan, np.inf, -np.inf, -3.0], len(decisions)))
     personal.sensitivity[rng.random(len(decisions)) < 0.1] = np.nan
-    priced = price_decisions(decisions, personal, uniform, STRICT, "EUR", live_price=live, exploration_period="w1")
+    priced = price_decisions(decisions, personal, uniform, STRICT, "EUR", live_price=live, exploration_period=DAY)
     is_refused = priced["refused"].notna()
     assert 0 < is_refused.sum() < len(priced)
     outcomes = ["price", "purchase_probability", "expected_profit", "elasticity", "lower"]
@@ -152,7 +156,7 @@ def test_the_price_is_the_best_cent():
 
 def test_without_consent_the_price_is_the_uniform_price():
     decisions, personal, uniform, live = random_market(4, 20_000)
-    arguments = {"live_price": live, "live_uniform_price": live[::-1], "exploration_period": "w1"}
+    arguments = {"live_price": live, "live_uniform_price": live[::-1], "exploration_period": DAY}
     priced = price_decisions(decisions, personal, uniform, STRICT, "EUR", **arguments)
     strangers = priced[~decisions["consent"] & priced["refused"].isna()]
     assert len(strangers) > 500
@@ -167,7 +171,7 @@ def test_without_consent_the_price_is_the_uniform_price():
 
 def test_the_uniform_price_holds_nothing_personal():
     decisions, personal, uniform, live = random_market(5, 5_000)
-    first = price_decisions(decisions, personal, uniform, STRICT, "EUR", live_price=live, exploration_period="w1")
+    first = price_decisions(decisions, personal, uniform, STRICT, "EUR", live_price=live, exploration_period=DAY)
     swapped = DemandCurve(personal.sensitivity[::-1].copy(), personal.valuation[::-1].copy())
     other = price_decisions(decisions.assign(user_id="z"), swapped, uniform, STRICT, "EUR")
     pd.testing.assert_series_equal(first["uniform_price"], other["uniform_price"])
@@ -185,7 +189,7 @@ def test_the_protected_group_changes_no_price():
 
 def test_a_decision_keeps_its_price_whatever_is_priced_beside_it():
     decisions, personal, uniform, live = random_market(7, 2_000)
-    arguments = {"policy": STRICT, "currency": "EUR", "exploration_period": "w1"}
+    arguments = {"policy": STRICT, "currency": "EUR", "exploration_period": DAY}
     whole = price_decisions(decisions, personal, uniform, live_price=live, **arguments)
     some = np.random.default_rng(0).permutation(2_000)[:100]
     part = price_decisions(
@@ -201,23 +205,30 @@ def test_only_a_named_period_explores():
     plain = price_decisions(decisions, *curves, policy, "EUR")
     assert plain["price"].nunique() == 1
     assert plain["propensity"].isna().all()
-    first = price_decisions(decisions, *curves, policy, "EUR", exploration_period="2026-11")
+    first = price_decisions(decisions, *curves, policy, "EUR", exploration_period=date(2026, 11, 1))
     assert first["randomised"].mean() == pytest.approx(0.5, abs=0.05)
     pd.testing.assert_frame_equal(
-        first, price_decisions(decisions, *curves, policy, "EUR", exploration_period="2026-11")
+        first, price_decisions(decisions, *curves, policy, "EUR", exploration_period=date(2026, 11, 1))
     )
-    later = price_decisions(decisions, *curves, policy, "EUR", exploration_period="2026-12")
+    later = price_decisions(decisions, *curves, policy, "EUR", exploration_period=date(2026, 12, 1))
     assert (first["price"] != later["price"]).any()
 
 
 def test_publishing_again_within_a_period_keeps_every_draw_and_no_price_leaps():
     decisions, personal, uniform, live = random_market(8, 20_000)
-    first = price_decisions(decisions, personal, uniform, STRICT, "EUR", live_price=live, exploration_period="d1")
+    first = price_decisions(decisions, personal, uniform, STRICT, "EUR", live_price=live, exploration_period=DAY)
     later = DemandCurve(personal.sensitivity[::-1].copy(), personal.valuation[::-1].copy())  # other behaviour
     arguments = {"live_price": first["price"], "live_uniform_price": first["uniform_price"]}
     drawn = first["propensity"].where(first["randomised"])
     again = price_decisions(
-        decisions, later, uniform, STRICT, "EUR", **arguments, live_propensity=drawn, exploration_period="d1"
+        decisions,
+        later,
+        uniform,
+        STRICT,
+        "EUR",
+        **arguments,
+        live_propensity=drawn,
+        exploration_period=DAY,
     )
     both = first["refused"].isna() & again["refused"].isna()
     move = (again["price"] / first["price"] - 1)[both].abs()
@@ -228,13 +239,13 @@ def test_publishing_again_within_a_period_keeps_every_draw_and_no_price_leaps():
     bounded = again["price"] == again["uniform_price"].clip(upper=first["price"])  # the uniform price may have moved
     assert ((again["price"] == first["price"]) | bounded)[kept].all()
     assert (again["price"] == first["price"])[kept].mean() > 0.95
-    without = price_decisions(decisions, later, uniform, STRICT, "EUR", **arguments, exploration_period="d1")
+    without = price_decisions(decisions, later, uniform, STRICT, "EUR", **arguments, exploration_period=DAY)
     assert (without["price"] == first["price"])[kept].mean() < 0.3  # the step's new interval would draw anew
 
 
 def test_an_open_interval_is_not_explored():
     policy = PricingPolicy(exploration=Exploration(share=1.0))
-    row = one_price(policy, exploration_period="w1")
+    row = one_price(policy, exploration_period=DAY)
     assert not row["randomised"]
     assert np.isnan(row["propensity"])
     assert row["upper"] == np.inf
@@ -281,8 +292,8 @@ def test_refusals(rails, row, arguments, refused):
 def test_the_waterfall_of_a_price():
     policy = PRESETS["ecommerce"]
     decisions, curves = decisions_of(1), (curve_of(1, 3.0, 1.6), curve_of(1))
-    priced = price_decisions(decisions, *curves, policy, "EUR", live_price=[9.0], exploration_period="w1")
-    steps = explain(decisions, *curves, policy, "EUR", live_price=[9.0], exploration_period="w1").iloc[0]
+    priced = price_decisions(decisions, *curves, policy, "EUR", live_price=[9.0], exploration_period=DAY)
+    steps = explain(decisions, *curves, policy, "EUR", live_price=[9.0], exploration_period=DAY).iloc[0]
     assert steps.index[:2].tolist() == ["list_price", "optimum"]
     assert steps["maximum_markup"] == 10.0
     assert steps["above_uniform"] == priced["uniform_price"].iloc[0]
@@ -313,5 +324,5 @@ def test_the_long_absent_are_won_back_and_the_loyal_never_overcharged():
 
 @pytest.mark.parametrize("rows", [0, 1])
 def test_few_rows(rows):
-    priced = price_decisions(decisions_of(rows), curve_of(rows), curve_of(rows), STRICT, "TWD", exploration_period="w1")
+    priced = price_decisions(decisions_of(rows), curve_of(rows), curve_of(rows), STRICT, "TWD", exploration_period=DAY)
     assert priced.shape == (rows, 11)

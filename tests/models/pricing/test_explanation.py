@@ -1,4 +1,5 @@
 from dataclasses import dataclass
+from datetime import date
 from typing import Any
 
 import numpy as np
@@ -48,7 +49,7 @@ def explained(
     one: Decisions, demand: Any = WishfulDemand(), policy: PricingPolicy = POLICY, terms: BookTerms = FREE
 ) -> tuple[PriceReasons, pd.Series]:
     curves = demand.curve(one), demand.curve(one, personal=False)
-    given: dict[str, Any] = {"terms": terms, "exploration_period": "w1"}
+    given: dict[str, Any] = {"terms": terms, "exploration_period": date(2026, 11, 2)}
     priced = price_decisions(one.frame, *curves, policy, "EUR", **given).iloc[0]
     steps = explain(one.frame, *curves, policy, "EUR", **given).iloc[0]
     return price_reasons(PricedUnder(demand, policy, terms), one, steps, priced["uniform_price"]), priced

@@ -1,8 +1,12 @@
+from datetime import date, timedelta
+
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from models.pricing.exploration import decision_keys, explore, uniform_draw
+from models.pricing.exploration import Draws, decision_keys, explore, uniform_draw
 from models.pricing.guardrails import Bound, Interval, intersect
 from models.pricing.policy import Exploration
 from models.pricing.price_grid import price_grid
@@ -24,7 +28,8 @@ def draw(exploration: Exploration, rows=40_000, best=30.0, bounds=(2.0, 2.4), li
     interval = interval_between(*bounds, rows, ending)
     best_rung = np.full(rows, interval.lowest[0] + best)
     allowed = np.ones(rows, dtype=bool)
-    return interval, explore(exploration, interval, best_rung, np.full(rows, list_price), allowed, keys_of(rows))
+    draws = Draws.independent(exploration.share, keys_of(rows))
+    return interval, explore(exploration, interval, best_rung, np.full(rows, list_price), allowed, draws)
 
 
 @pytest.mark.parametrize(
@@ -76,7 +81,7 @@ def test_rows_that_cannot_explore_keep_their_price_and_have_no_density():
     everyone, nobody = np.ones(3, dtype=bool), np.zeros(3, dtype=bool)
     wide = interval_between(1.0, 3.0, 3)
     for interval, allowed in ((fixed, everyone), (wide, nobody)):
-        shown = explore(exploration, interval, interval.lowest, rows, allowed, keys_of(3))
+        shown = explore(exploration, interval, interval.lowest, rows, allowed, Draws.independent(1.0, keys_of(3)))
         np.testing.assert_array_equal(shown.rung, interval.lowest)
         assert not shown.randomised.any()
         assert np.isnan(shown.density).all()
@@ -105,6 +110,39 @@ def test_draws_are_uniform_and_streams_independent():
     assert abs(np.corrcoef(first, second)[0, 1]) < 0.02
 
 
+@given(
+    share=st.floats(0.005, 1.0),
+    start=st.dates(date(2020, 1, 1), date(2060, 1, 1)),
+    length=st.integers(1, 60),
+    name=st.text(min_size=1),
+)
+def test_nobody_is_drawn_for_more_than_the_share_of_days(share: float, start: date, length: int, name: str) -> None:
+    products = pd.Series([f"p{number}" for number in range(20)])
+    users = pd.Series([name] * 20)
+    days = [start + timedelta(days=number) for number in range(length)]
+    drawn = np.array([Draws.of(Exploration(share=share), users, products, day).is_drawn for day in days])
+    assert drawn.sum(axis=0).max() <= np.ceil(share * length)
+    assert drawn.sum(axis=0).min() >= np.floor(share * length)
+
+
+def test_on_each_day_every_pair_is_drawn_with_the_share_as_its_probability() -> None:
+    users, products = pd.Series([f"u{row}" for row in range(40_000)]), pd.Series(["item"] * 40_000)
+    for day in (date(2026, 11, 2), date(2026, 11, 3), date(2031, 1, 1)):
+        draws = Draws.of(Exploration(share=0.05), users, products, day)
+        assert draws.is_drawn.mean() == pytest.approx(0.05, abs=4 * np.sqrt(0.05 * 0.95 / 40_000))
+        assert draws.place[draws.is_drawn].mean() == pytest.approx(0.5, abs=4 * np.sqrt(1 / 12 / 2_000))
+
+
+def test_drawing_anew_every_day_is_as_it_was_and_may_take_a_price_twice() -> None:
+    users, products = pd.Series([f"u{row}" for row in range(500)]), pd.Series(["item"] * 500)
+    anew = Exploration(share=0.2, method="uniform")
+    days = [date(2026, 11, 2) + timedelta(days=number) for number in range(5)]
+    drawn = np.array([Draws.of(anew, users, products, day).is_drawn for day in days])
+    keys = decision_keys(users, products, "2026-11-02")
+    np.testing.assert_array_equal(drawn[0], uniform_draw(keys, stream=1) < 0.2)
+    assert drawn.sum(axis=0).max() > 1
+
+
 def test_a_live_draw_stays_for_its_period():
     interval, shown = draw(Exploration(share=0.5, dither=0.02), rows=4_000)
     live = interval.grid.price(shown.rung)
@@ -115,7 +153,7 @@ def test_a_live_draw_stays_for_its_period():
         np.full(4_000, 220.0),
         np.full(4_000, 2.5),
         np.ones(4_000, bool),
-        keys_of(4_000),
+        Draws.independent(0.5, keys_of(4_000)),
     )
     kept = again.keeping(narrower, live, np.where(shown.randomised, shown.density, np.nan))
     stays = shown.randomised & (live >= 2.1) & (live <= 2.3)

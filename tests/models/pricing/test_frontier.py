@@ -1,3 +1,5 @@
+from datetime import date
+
 import numpy as np
 import pandas as pd
 
@@ -25,7 +27,7 @@ def sample_of(policy: PricingPolicy, rows: int = 400, drawn: int = 150) -> BookS
     curve = DemandCurve(rng.uniform(2, 6, rows), rng.uniform(0.6, 1.3, rows))
     request = BookRequest(
         decisions, curve, curve, policy, "EUR",
-        live_price=pd.Series(np.full(rows, 80.0)), exploration_period="w1", group=np.arange(rows) % 2,
+        live_price=pd.Series(np.full(rows, 80.0)), exploration_period=date(2026, 11, 2), group=np.arange(rows) % 2,
     )  # fmt: skip
     return BookSample.draw(request, price_book(request), drawn, seed=0)
 

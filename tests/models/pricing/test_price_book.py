@@ -1,4 +1,5 @@
 import itertools
+from datetime import date
 
 import numpy as np
 import pandas as pd
@@ -52,7 +53,7 @@ POLICIES = {
 @pytest.mark.parametrize("policy", POLICIES.values(), ids=POLICIES)
 def test_stock_is_never_oversold(policy):
     remaining = {"a": 250.0, "b": 300.0, "c": 5_000.0}
-    request = request_of(policy, remaining=remaining, exploration_period="w1")
+    request = request_of(policy, remaining=remaining, exploration_period=date(2026, 11, 2))
     book = price_book(request)
     sold = sales(request, book.prices).groupby(request.decisions["pool_id"]).sum()
     for pool, units in remaining.items():
@@ -105,10 +106,10 @@ def test_few_rows_and_coarse_prices_are_certified_by_what_rounding_can_cost(endi
 
 
 def test_without_limits_the_book_is_its_rows():
-    request = request_of(POLICIES["explored"], exploration_period="w1")
+    request = request_of(POLICIES["explored"], exploration_period=date(2026, 11, 2))
     book = price_book(request)
     arguments = (request.decisions, request.curve, request.uniform_curve, request.policy, "EUR")
-    pd.testing.assert_frame_equal(book.prices, price_decisions(*arguments, exploration_period="w1"))
+    pd.testing.assert_frame_equal(book.prices, price_decisions(*arguments, exploration_period=date(2026, 11, 2)))
     assert book.certificate.duality_gap == 0
 
 
@@ -158,7 +159,7 @@ def unequal_request(bound: float | None, share: float = 0.0) -> BookRequest:
     policy = PricingPolicy(
         guardrails=RAILS, fairness=Fairness(parity_bound=bound), exploration=Exploration(share=share)
     )
-    request = request_of(policy, exploration_period="w1")
+    request = request_of(policy, exploration_period=date(2026, 11, 2))
     group = np.where(np.arange(ROWS) // 2 % 2, "y", "x")
     request.curve.sensitivity[group == "y"] /= 2
     return BookRequest(**{**vars(request), "group": group})
@@ -196,7 +197,7 @@ def test_a_book_priced_by_blocks_is_the_same_book(bound, monkeypatch):
     monkeypatch.setattr(models.pricing.price_book, "ROWS_PER_BLOCK", 7)
     policy = POLICIES["explored"].model_copy(update={"fairness": Fairness(parity_bound=bound)})
     request = request_of(
-        policy, rows=200, remaining={"a": 15.0, "b": 0.0}, exploration_period="w1",
+        policy, rows=200, remaining={"a": 15.0, "b": 0.0}, exploration_period=date(2026, 11, 2),
         live_price=np.full(200, np.nan), group=np.arange(200) % 2,
     )  # fmt: skip
     whole, settled = price_book(request), settle_book([request])
@@ -227,7 +228,7 @@ class ReadAnew:
 def test_a_book_in_parts_has_the_terms_and_the_certificate_of_the_whole(name, limits):
     policy = POLICIES[name].model_copy(update={"portfolio": Portfolio(**limits)})
     stock = {} if limits else {"a": 250.0, "b": 300.0, "c": 0.0}
-    request = request_of(policy, remaining=stock, exploration_period="w1")
+    request = request_of(policy, remaining=stock, exploration_period=date(2026, 11, 2))
     whole, parts = price_book(request), ReadAnew(request, cuts=[7, 900, 900, 2_000])
     settled, counted = settle_book(parts), RowTally()
     prices = [settled.prices(block) for block in settled.blocks()]
