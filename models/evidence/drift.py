@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Literal
+from typing import Literal, Self
 
 import numpy as np
 import pandas as pd
@@ -21,7 +21,7 @@ PROFIT_TOLERANCE = 0.1  # of the profit promised
 LOSS_TOLERANCE = 0.5  # of the profit promised: beyond it prices do harm
 RESPONSE_TOLERANCE = 0.25  # of every user's sensitivity
 FEW_USERS = 30  # with fewer, sums over users are not near enough to normal
-STABILITY_LIMIT = 0.25  # population stability index that credit scoring calls a major shift (Siddiqi 2006)
+DIVERGENCE_LIMIT = 0.125  # Kullback-Leibler, in nats: half of the stability index that is called a major shift
 
 
 @dataclass(frozen=True)
@@ -98,26 +98,55 @@ def rule_findings(quotes: pd.DataFrame, exploration_share: float, false_alarm: f
     ]
 
 
-def stability(reference: pd.Series, current: pd.Series, false_alarm: float) -> Finding:
-    """Compare the shares of labels then and now: the population stability index Σ (a − r)·ln(a / r).
+@dataclass(frozen=True)
+class LabelShift:
+    """The shares of a column's labels as the model learnt from them and in one window, float64 by label.
 
-    Both series are text labels, one a row. Half a row is added to every label, so that one never seen before weighs
-    much but not infinitely. Over labels k and rows n and m the index of unchanged shares is about (1/n + 1/m)·χ²(k−1)
-    (Yurdakul 2018); its quantile at ``false_alarm`` is added to the limit.
+    Half a row is added to every label of ``then`` and ``now``, so that one never seen before weighs much but not
+    infinitely. ``limit`` is for the divergence of the rows of now from then, in nats.
     """
-    labels = sorted({*reference.unique(), *current.unique()})
-    name, rows = f"feature {current.name}", len(current)
-    if len(labels) < 2 or len(reference) < FEW_USERS or rows < FEW_USERS:
-        return Finding(name, "retrain", np.nan, STABILITY_LIMIT, rows)
-    then, now = (
-        (side.value_counts().reindex(labels, fill_value=0).to_numpy("float64") + 0.5) / (len(side) + len(labels) / 2)
-        for side in (reference, current)
-    )
-    index = float(((now - then) * np.log(now / then)).sum())
-    chance = (1 / len(reference) + 1 / rows) * float(chi2.isf(false_alarm, len(labels) - 1))
-    largest = labels[int(np.abs(now - then).argmax())]
-    change = f"{largest}: {then[labels.index(largest)]:.1%} to {now[labels.index(largest)]:.1%}"
-    return Finding(name, "retrain", index, STABILITY_LIMIT + chance, rows, change)
+
+    column: str
+    rows: int
+    then: pd.Series
+    now: pd.Series
+    limit: float
+
+    @classmethod
+    def between(cls, reference: pd.Series, current: pd.Series, false_alarm: float) -> Self:
+        """Return the shift of text labels, one a row; ``limit`` is NaN where there is too little to tell.
+
+        Over labels k and rows n and m the divergence of unchanged shares is about half of (1/n + 1/m)·χ²(k−1), as the
+        likelihood ratio is χ² (Wilks 1938); its quantile at ``false_alarm`` is added to the limit.
+        """
+        labels = sorted({*reference.unique(), *current.unique()})
+        then, now = (
+            (side.value_counts().reindex(labels, fill_value=0) + 0.5) / (len(side) + len(labels) / 2)
+            for side in (reference, current)
+        )
+        limit = float("nan")
+        if len(labels) > 1 and min(len(reference), len(current)) >= FEW_USERS:
+            chance = (1 / len(reference) + 1 / len(current)) / 2
+            limit = DIVERGENCE_LIMIT + chance * float(chi2.isf(false_alarm, len(labels) - 1))
+        return cls(str(current.name), len(current), then, now, limit)
+
+    @property
+    def is_known(self) -> bool:
+        """Whether there are rows and labels enough to tell."""
+        return self.limit == self.limit
+
+    @property
+    def stability_index(self) -> float:
+        """The population stability index Σ (a − r)·ln(a / r); 0.25 is called a major shift (Siddiqi 2006)."""
+        return float(((self.now - self.then) * np.log(self.now / self.then)).sum())
+
+    def finding(self, divergence: float) -> Finding:
+        """Return what a measured divergence means; NaN where it is not known."""
+        if not self.is_known:
+            return Finding(f"feature {self.column}", "retrain", float("nan"), DIVERGENCE_LIMIT, self.rows)
+        label = str((self.now - self.then).abs().idxmax())
+        change = f"{label}: {self.then[label]:.1%} to {self.now[label]:.1%}; stability index {self.stability_index:.2f}"
+        return Finding(f"feature {self.column}", "retrain", divergence, self.limit, self.rows, change)
 
 
 def labelled(reference: pd.Series, values: pd.Series, most: int = 10) -> pd.Series:

@@ -44,15 +44,8 @@ class Suites:
     """
 
     def __init__(self, latest: datetime) -> None:
-        import great_expectations as gx
-        from great_expectations.data_context.types import base as gx_config
-
         self._latest = latest.timestamp()
-        in_memory = gx_config.InMemoryStoreBackendDefaults(init_temp_docs_sites=False)
-        config = gx_config.DataContextConfig(
-            store_backend_defaults=in_memory, progress_bars=gx_config.ProgressBarsConfig(globally=False)
-        )
-        self._context = gx.get_context(mode="ephemeral", project_config=config)
+        self._context = ephemeral_context()
         self._frames = self._context.data_sources.add_pandas("pricing")
         self._results: dict[str, Any] = {}
 
@@ -99,6 +92,18 @@ class Suites:
         self._context.build_data_docs(site_names=["pricing"])
         make_readable(folder)
         return folder / "index.html"
+
+
+def ephemeral_context() -> Any:
+    """A context of Great Expectations in memory, which is imported here: it takes seconds."""
+    import great_expectations as gx
+    from great_expectations.data_context.types import base as gx_config
+
+    in_memory = gx_config.InMemoryStoreBackendDefaults(init_temp_docs_sites=False)
+    config = gx_config.DataContextConfig(
+        store_backend_defaults=in_memory, progress_bars=gx_config.ProgressBarsConfig(globally=False)
+    )
+    return gx.get_context(mode="ephemeral", project_config=config)
 
 
 def _suite(name: str) -> Any:

@@ -9,10 +9,11 @@ from prefect import task
 from prefect.events import emit_event
 
 import sql
-from models.evidence.drift import Action, Finding, is_alarm, labelled, promise_findings, rule_findings, stability
+from models.evidence.drift import Action, Finding, is_alarm, promise_findings, rule_findings
 from models.pricing.fairness import price_parity
 from tasks.database import database_url, transaction
 from tasks.monitoring.observe import FEATURES, Observation
+from tasks.monitoring.shares import share_findings
 from tasks.settings import Settings
 
 log = logging.getLogger("pricing.monitor")
@@ -93,11 +94,9 @@ def _findings(observation: Observation, number: int, false_alarm: float) -> Iter
     if policy.fairness.parity_bound is not None:
         yield _parity(quotes, policy.fairness.parity_bound)
     for table, columns in FEATURES.items():
-        current, reference = observation.current[table], observation.reference[table]
+        current = observation.current[table]
         current = current[current["window"] == number]
-        for column in columns:
-            then = reference[column]
-            yield stability(labelled(then, then), labelled(then, current[column]), false_alarm)
+        yield from share_findings(table, observation.reference[table], current, columns, false_alarm)
 
 
 def _parity(quotes: pd.DataFrame, bound: float) -> Finding:

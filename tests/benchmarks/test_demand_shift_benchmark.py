@@ -57,14 +57,12 @@ def test_a_strong_shift_is_seen_and_no_shift_hardly(live: LiveMarket, stand_in: 
     monkeypatch.setitem(SHIFTS, "willingness × 0.85", {"willingness": 0.7})
     visits = live.visits(live.opens_at, live.opens_at + COURSE.days * DAY)
     quotes = quoted(stand_in, visits, live, policy())
-    watches = [
-        watched(quotes, visits, live, name, COURSE, seed) for name in ("none", "willingness × 0.85") for seed in (0, 1)
-    ]
-    of = summary(watches, COURSE)
-    assert of["willingness × 0.85"]["detected"] == 2
+    names, seeds = ("none", "willingness × 0.85"), range(6)
+    of = summary([watched(quotes, visits, live, name, COURSE, seed) for name in names for seed in seeds], COURSE)
+    assert of["willingness × 0.85"]["detected"] == 6
     assert of["willingness × 0.85"]["median_windows"] <= 4
-    assert of["none"]["windows_without_shift"] == 24
-    assert of["none"]["false_alarms"] <= 4
+    assert of["none"]["windows_without_shift"] == 72
+    assert of["none"]["false_alarms"] <= 7  # weeks in which the whole market wants more or less
 
 
 def test_the_features_that_nobody_changed_are_stable(live: LiveMarket, stand_in: StandIn):

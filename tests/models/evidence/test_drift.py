@@ -6,15 +6,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.special import expit
+from scipy.stats import entropy
 
 from models.evidence.drift import (
     RESPONSE_TOLERANCE,
     Finding,
+    LabelShift,
     is_alarm,
     labelled,
     promise_findings,
     rule_findings,
-    stability,
 )
 
 FALSE_ALARM = 0.01
@@ -107,23 +108,37 @@ def test_a_pair_quoted_often_counts_once() -> None:
     assert not rule_findings(often, 0.1, FALSE_ALARM)[1].is_breached
 
 
-def test_equal_shares_are_stable_and_moved_ones_are_not() -> None:
-    random = np.random.default_rng(0)
-    then = pd.Series(random.choice(["view", "cart", "purchase"], 5_000, p=[0.7, 0.2, 0.1]), name="kind")
-    same = pd.Series(random.choice(["view", "cart", "purchase"], 500, p=[0.7, 0.2, 0.1]), name="kind")
-    moved = pd.Series(random.choice(["view", "cart", "purchase"], 500, p=[0.3, 0.3, 0.4]), name="kind")
-    assert not stability(then, same, FALSE_ALARM).is_breached
-    found = stability(then, moved, FALSE_ALARM)
-    assert found.is_breached
-    assert found.check == "feature kind"
-    assert found.excess.startswith("view: 69.8%")
-
-
-def test_small_samples_of_unchanged_shares_do_not_alarm() -> None:
+def test_the_divergence_of_unchanged_shares_is_within_its_limit() -> None:
     random = np.random.default_rng(0)
     then = pd.Series(random.integers(0, 10, 5_000).astype(str), name="x")
-    samples = [pd.Series(random.integers(0, 10, 40).astype(str), name="x") for _ in range(200)]
-    assert sum(stability(then, now, FALSE_ALARM).is_breached for now in samples) <= 4
+    shifts = [
+        LabelShift.between(then, pd.Series(random.integers(0, 10, rows).astype(str), name="x"), 0.01)
+        for rows in (40, 400, 4_000)
+        for _ in range(200)
+    ]
+    measured = np.array([entropy(shift.now, shift.then) for shift in shifts])
+    chance = np.array([shift.limit for shift in shifts]) - 0.125
+    assert (measured > chance).mean() < 0.02  # without what a shift must have beyond chance
+    assert (measured > chance + 0.125).sum() == 0
+
+
+def test_a_shift_is_told_by_its_label_and_its_stability_index() -> None:
+    then = pd.Series(["view"] * 700 + ["cart"] * 200 + ["purchase"] * 100, name="kind")
+    now = pd.Series(["view"] * 30 + ["cart"] * 30 + ["purchase"] * 40, name="kind")
+    shift = LabelShift.between(then, now, FALSE_ALARM)
+    expected = (0.3 - 0.7) * np.log(0.3 / 0.7) + 0.1 * np.log(1.5) + 0.3 * np.log(4)
+    assert shift.stability_index == pytest.approx(expected, rel=0.05)
+    found = shift.finding(0.5)
+    assert found.is_breached
+    assert (found.check, found.rows) == ("feature kind", 100)
+    assert found.excess.startswith("view: 69.9% to 30.0%; stability index 0.7")
+
+
+def test_few_rows_or_one_label_tell_nothing() -> None:
+    then = pd.Series(["view", "cart"] * 50, name="kind")
+    assert not LabelShift.between(then, then[:10], FALSE_ALARM).is_known
+    assert not LabelShift.between(pd.Series(["view"] * 50), pd.Series(["view"] * 50), FALSE_ALARM).is_known
+    assert not LabelShift.between(then, then[:10], FALSE_ALARM).finding(9.0).is_breached
 
 
 @given(st.lists(st.floats(-1e6, 1e6) | st.none(), min_size=1), st.lists(st.floats(-1e9, 1e9) | st.none(), min_size=1))
