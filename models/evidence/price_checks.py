@@ -42,7 +42,7 @@ def check_prices(
     figures = {
         "priced_sample": float(prices["price"].notna().sum()),
         "refused_by_fault": float(prices["refused"].isin(_FAULTS).sum()),
-        "guardrail_violations": float(sum(violations(challenger.test.frame, prices, policy, currency).values())),
+        "guardrail_violations": float(violations(challenger.test.frame, prices, policy, currency).to_numpy().sum()),
         "protected_group_changes": float((alone[0].fillna(-1) != alone[1].fillna(-1)).sum()),
         "parity_gap": price_parity(prices, challenger.test.frame["user_id"], group).gap,
     }
@@ -50,8 +50,8 @@ def check_prices(
     return figures if bound is None else figures | {"parity_bound": bound}
 
 
-def violations(terms: pd.DataFrame, prices: pd.DataFrame, policy: PricingPolicy, currency: str) -> dict[str, int]:
-    """Count the prices (rows,) beyond each rule, by a reading of the rules that shares nothing with their making."""
+def violations(terms: pd.DataFrame, prices: pd.DataFrame, policy: PricingPolicy, currency: str) -> pd.DataFrame:
+    """Return which prices are beyond each rule (rows, rules), by a reading that shares nothing with their making."""
     price, uniform = (prices[name].to_numpy("float64") for name in ("price", "uniform_price"))
     priced = prices["refused"].isna().to_numpy()
     limits = {
@@ -62,7 +62,7 @@ def violations(terms: pd.DataFrame, prices: pd.DataFrame, policy: PricingPolicy,
     }
     grid = policy.guardrails.price_grid(currency)
     limits["price_ending"] = np.abs(grid.price(grid.rung_at_or_below(price + _SLACK * price)) - price) > _SLACK * price
-    return {rule: int((is_beyond & priced).sum()) for rule, is_beyond in limits.items()}
+    return pd.DataFrame({rule: is_beyond & priced for rule, is_beyond in limits.items()})
 
 
 def _of_policy(

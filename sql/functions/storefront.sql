@@ -118,15 +118,17 @@ BEGIN
     RETURN NEXT;
 END $$;
 
--- One event of a user's behaviour: their live prices follow it within moments, and the next collection reads it.
+-- One event of a user's behaviour: their live prices follow it within moments, and the next collection reads it. A
+-- storefront that asks again, not knowing whether it was heard, gives the event's own id: told twice it counts once.
 CREATE OR REPLACE FUNCTION pricing.record_event(
     user_id text, kind text, product_id text DEFAULT NULL, category text DEFAULT NULL,
-    dwell_seconds double precision DEFAULT NULL, occurred_at timestamptz DEFAULT now()) RETURNS uuid
+    dwell_seconds double precision DEFAULT NULL, occurred_at timestamptz DEFAULT now(), event_id uuid DEFAULT NULL)
+RETURNS uuid
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     acting text;
     live_dataset text;
-    recorded uuid := gen_random_uuid();
+    recorded uuid := coalesce(event_id, gen_random_uuid());
 BEGIN
     PERFORM pricing.refuse_bad_id('user_id', user_id);
     PERFORM pricing.refuse_bad_id('kind', kind);
@@ -147,8 +149,15 @@ BEGIN
     acting := pricing.stored_user_id(user_id);
     INSERT INTO pricing.events (event_id, user_id, occurred_at, kind, product_id, category, dwell_seconds, dataset)
     VALUES (recorded, acting, least(occurred_at, clock_timestamp()), kind, product_id, category, dwell_seconds,
-            live_dataset);  -- a clock that is ahead would hide the event from the repricing that it wakes
-    INSERT INTO pricing.reprice_queue (user_id) VALUES (acting);
+            live_dataset)  -- a clock that is ahead would hide the event from the repricing that it wakes
+    ON CONFLICT DO NOTHING;
+    IF FOUND THEN
+        INSERT INTO pricing.reprice_queue (user_id) VALUES (acting);
+    ELSIF NOT EXISTS (SELECT FROM pricing.events AS known
+                      WHERE known.event_id = recorded AND known.user_id = acting
+                        AND (known.kind, known.product_id) IS NOT DISTINCT FROM (record_event.kind, record_event.product_id)) THEN
+        RAISE EXCEPTION 'event % is another one already', recorded USING ERRCODE = 'unique_violation';
+    END IF;
     RETURN recorded;
 END $$;
 

@@ -11,7 +11,7 @@ BEGIN
     REVOKE ALL ON ALL FUNCTIONS IN SCHEMA pricing FROM PUBLIC;
     GRANT USAGE ON SCHEMA pricing TO pricing_storefront;
     GRANT EXECUTE ON FUNCTION pricing.quote(text, text),
-        pricing.record_event(text, text, text, text, double precision, timestamptz),
+        pricing.record_event(text, text, text, text, double precision, timestamptz, uuid),
         pricing.record_outcome(uuid, boolean, double precision) TO pricing_storefront;
     GRANT USAGE ON SCHEMA pricing, data, incoming TO pricing_worker;
     REVOKE CREATE ON SCHEMA pricing, data FROM pricing_worker;

@@ -59,9 +59,6 @@ def reprice_waiting(minutes: float | None, entries_at_once: int, transactions: i
     A block of the queue is one transaction: whatever fails, its entries wait again. So many of them run side by side,
     one being computed while the database works for another; so may any number of these tasks. A database that is
     away is waited for.
-
-    Raises:
-        RepricingError: a price would break a rule.
     """
     # Blocks are small: a second thread in one of them doubles the processor's work for a sixth of the time.
     torch.set_num_threads(1)

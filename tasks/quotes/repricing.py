@@ -1,5 +1,6 @@
 """Repricing: what waits in the queue, priced as the live book would have priced it, in one transaction a block."""
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -9,12 +10,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from psycopg2.extensions import connection as Connection
 
 import sql
 from models.demand.demand_curve import DemandCurve
 from models.demand.fitted import FittedDemand
-from models.errors import PricingError
 from models.evidence.price_checks import violations
 from models.features.decisions import Decisions
 from models.pricing.bid_prices import BidPriceCurve
@@ -31,15 +32,13 @@ from tasks.database import read_frame, read_rows
 from tasks.registry.versions import version_of
 from tasks.training.features import read_decisions
 
+log = logging.getLogger("pricing.reprice")
+
 PRODUCTS_LOCK = 7_265_002  # any number, the same in every process: one worker at a time sets uniform prices
 
 PRODUCT_TERMS = ["list_price", "unit_cost", "floor", "ceiling", "bid_price"]
 
 Demands = Callable[[int], FittedDemand]
-
-
-class RepricingError(PricingError):
-    """A price between two books would break a rule; it is not served and its entry stays in the queue."""
 
 
 @dataclass(frozen=True)
@@ -114,10 +113,10 @@ def reprice_products(connection: Connection, live: ContinuedBook) -> Repriced:
         terms, curve, curve, policy, live.snapshot.currency,
         live_price=published["uniform_price"], live_uniform_price=published["uniform_price"], terms=live.terms,
     )  # fmt: skip
+    _withdraw_beyond_rules(terms, prices, policy, live)
     rows = prices.join(terms[["product_id", *PRODUCT_TERMS, "pool_id"]]).assign(
         sensitivity=curve.sensitivity, valuation=curve.valuation, live_price=published["uniform_price"].to_numpy()
     )
-    _require_rules(terms, prices, policy, live)
     _store(connection, live, decisions, rows, "uniform", [*UNIFORM_COLUMNS, "bid_price"])
     queued_at = tuple(entry["queued_at"] for entry in claimed)
     _execute(connection, live, "queue_pairs_of_products", products=products, queued_at=min(queued_at))
@@ -155,7 +154,7 @@ def _personal_prices(connection: Connection, live: ContinuedBook, decisions: Dec
         live_propensity=published["propensity"], exploration_period=exploration_period(live.snapshot), terms=live.terms,
     )  # fmt: skip
     _withdraw_sold_out(connection, live, decisions, prices)
-    _require_rules(terms, prices, live.policy, live)
+    _withdraw_beyond_rules(terms, prices, live.policy, live)
     return prices.assign(
         user_id=terms["user_id"],
         product_id=terms["product_id"],
@@ -189,9 +188,26 @@ def _withdraw_sold_out(connection: Connection, live: ContinuedBook, decisions: D
     moment = decisions.frame["decided_at"].max().to_pydatetime()
     stock = remaining_stock(connection, live.snapshot.dataset, moment, pools.dropna().unique().tolist())
     empty = {pool for pool, units in stock.items() if units <= 0}
-    withdrawn = pools.isin(empty).to_numpy()
-    prices.loc[withdrawn, "refused"] = "sold_out"
-    prices.loc[withdrawn, ["randomised", "propensity"]] = [False, np.nan]  # a draw that nobody is shown
+    _withdraw(prices, pools.isin(empty).to_numpy(), "sold_out")
+
+
+def _withdraw_beyond_rules(
+    terms: pd.DataFrame, prices: pd.DataFrame, policy: PricingPolicy, live: ContinuedBook
+) -> None:
+    """Serve no price that an independent reading of the rules refuses, and say so: the pricing code is wrong then."""
+    beyond = violations(terms, prices, policy, live.snapshot.currency)
+    if beyond.any(axis=None):
+        broken = {rule: int(rows.sum()) for rule, rows in beyond.items() if rows.any()}
+        log.error(
+            "%d prices that continue book %d break a rule and are withdrawn: %s",
+            int(beyond.any(axis=1).sum()), live.book.book_id, broken,
+        )  # fmt: skip
+        _withdraw(prices, beyond.any(axis=1).to_numpy(), "beyond_a_rule")
+
+
+def _withdraw(prices: pd.DataFrame, rows: NDArray[np.bool_], reason: str) -> None:
+    prices.loc[rows, "refused"] = reason
+    prices.loc[rows, ["randomised", "propensity"]] = [False, np.nan]  # a draw that nobody is shown
 
 
 def _decide(connection: Connection, live: ContinuedBook, query: str, **parameters: object) -> Decisions:
@@ -211,12 +227,6 @@ def _published(connection: Connection, live: ContinuedBook, decisions: Decisions
     amounts = found.columns.difference(["uniform_repriced_at"])
     found[amounts] = found[amounts].astype("float64")
     return found.loc[decisions.frame["decision_id"]].reset_index(drop=True)
-
-
-def _require_rules(terms: pd.DataFrame, prices: pd.DataFrame, policy: PricingPolicy, live: ContinuedBook) -> None:
-    broken = {rule: n for rule, n in violations(terms, prices, policy, live.snapshot.currency).items() if n}
-    if broken:
-        raise RepricingError(f"prices that continue book {live.book.book_id} break a rule, so none is served: {broken}")
 
 
 def _store(

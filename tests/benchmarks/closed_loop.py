@@ -169,7 +169,7 @@ def broken(quotes: pd.DataFrame, rules: PricingPolicy) -> int:
     step = rails.maximum_step if rails.maximum_step is not None else np.inf
     # Where floor or ceiling have moved past the step, they come first; they do not move here.
     far = (sold["price"] - live).abs() > step * live * (1 + 1e-9) + 0.01
-    return sum(violations(sold, sold, rules, CURRENCY).values()) + int(outside.sum()) + int(far.sum())
+    return int(violations(sold, sold, rules, CURRENCY).to_numpy().sum()) + int(outside.sum()) + int(far.sum())
 
 
 def _revenue(market: Marketplace, visits: Decisions, ratio: Array) -> float:

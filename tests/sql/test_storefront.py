@@ -180,6 +180,19 @@ def test_an_outcome_of_an_unknown_quote_is_refused(connection: Connection) -> No
         rows(connection, "SELECT pricing.record_outcome(%s, true)", str(uuid4()))
 
 
+def test_an_event_told_twice_counts_once(connection: Connection) -> None:
+    publish(connection, "3.5")
+    tell = f"SELECT pricing.record_event(%s, %s, 'tea', event_id => '{uuid4()}') AS event_id"
+    (first,), (again,) = rows(connection, tell, "ann", "view"), rows(connection, tell, "ann", "view")
+    assert first == again
+    assert len(rows(connection, "SELECT FROM pricing.events")) == 1
+    assert len(rows(connection, "SELECT FROM pricing.reprice_queue WHERE user_id = 'ann'")) == 1
+    for other in (("eve", "view"), ("ann", "cart")):
+        with pytest.raises(psycopg2.errors.UniqueViolation, match="is another one already"):
+            rows(connection, "SAVEPOINT s; " + tell, *other)
+        rows(connection, "ROLLBACK TO s; SELECT 1")
+
+
 def test_an_event_is_recorded(connection: Connection) -> None:
     rows(connection, "SELECT pricing.record_event('ann', 'view', 'tea', dwell_seconds => 3)")
     assert rows(connection, "SELECT user_id, kind, product_id, dwell_seconds FROM pricing.events") == [

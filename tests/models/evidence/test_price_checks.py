@@ -99,9 +99,9 @@ def test_each_rule_is_read_on_its_own(price, broken):
     prices = pd.DataFrame({"price": [price], "uniform_price": [10.99], "refused": pd.Series([None], dtype=object)})
     policy = PricingPolicy(guardrails=RAILS, exploration=Exploration())
     found = violations(terms, prices, policy, "EUR")
-    assert [rule for rule, count in found.items() if count] == broken
+    assert [rule for rule, rows in found.items() if rows.any()] == broken
     refused = prices.assign(refused="sold_out")
-    assert not any(violations(terms, refused, policy, "EUR").values())
+    assert not violations(terms, refused, policy, "EUR").any(axis=None)
 
 
 def test_a_dataset_without_groups_has_no_gap(sample):

@@ -21,7 +21,7 @@ from tasks.quotes.explain import explain_quote
 from tasks.quotes.quote import quote
 from tasks.quotes.replay import replay
 from tasks.quotes.reprice import RepriceTally, reprice_all, reprice_until, reprice_waiting
-from tasks.quotes.repricing import RepricingError, continued_book, reprice_products, reprice_users
+from tasks.quotes.repricing import continued_book, reprice_products, reprice_users
 from tasks.registry.versions import VersionNotFoundError
 from tasks.training.features import read_decisions
 
@@ -189,11 +189,11 @@ def test_one_transaction_that_fails_ends_the_others_with_its_error(
 
     def failing(*arguments: Any, **options: Any) -> Any:
         if next(calls) == 3:
-            raise RepricingError("a rule is broken")
+            raise VersionNotFoundError("it is gone")
         return reprice_users(*arguments, **options)
 
     monkeypatch.setattr(tasks.quotes.reprice, "reprice_users", failing)
-    with pytest.raises(RepricingError, match="a rule is broken"):
+    with pytest.raises(VersionNotFoundError, match="it is gone"):
         reprice_waiting.fn(None, 4, 2)
     assert waiting(fitted) > 0
 
@@ -439,15 +439,23 @@ def test_an_expired_book_is_not_continued(book_shop: Any) -> None:
     assert waiting(book_shop) == 1
 
 
-def test_a_price_beyond_a_rule_is_never_served(book_shop: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_price_beyond_a_rule_is_withdrawn_and_nobody_else_waits_for_it(
+    book_shop: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     book_shop.published(FREE)
-    record(book_shop)
+    record(book_shop, times=20)
     monkeypatch.setattr(
-        tasks.quotes.repricing, "violations", lambda *_: {"floor": 2, "ceiling": 0}
-    )  # what an independent reading of the rules would say
-    with pytest.raises(RepricingError, match=r"break a rule, so none is served: \{'floor': 2\}"):
-        reprice(book_shop)
-    assert waiting(book_shop) == 1
+        tasks.quotes.repricing,
+        "violations",  # what an independent reading of the rules would say
+        lambda terms, *_: pd.DataFrame({"floor": terms["product_id"] == PRODUCT, "ceiling": False}),
+    )
+    reprice(book_shop)
+    assert waiting(book_shop) == 0
+    assert PRODUCT not in personal(book_shop).index
+    assert len(personal(book_shop)) > 5
+    assert quote(USER, PRODUCT).reasons[-2:] == ["no_personal_price", "beyond_a_rule"]
+    (told,) = [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]
+    assert told == "1 prices that continue book 1 break a rule and are withdrawn: {'floor': 1}"
 
 
 def test_a_repriced_quote_is_replayed(book_shop: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -470,3 +478,21 @@ def test_a_repriced_quote_is_replayed(book_shop: Any, monkeypatch: pytest.Monkey
 def test_an_event_of_the_future_is_refused(book_shop: Any, at: str) -> None:
     with pytest.raises(psycopg2.errors.InvalidParameterValue, match="occurred_at must be a time of the past"):
         book_shop.run(f"SELECT pricing.record_event('u001', 'view', occurred_at => {at})")
+
+
+@pytest.mark.parametrize("amount", ["0", "-1", "'NaN'", "'Infinity'"])
+def test_a_product_cannot_lose_the_list_price_that_its_prices_are_a_share_of(book_shop: Any, amount: str) -> None:
+    with pytest.raises(psycopg2.errors.CheckViolation, match="list_price_above_0"):
+        book_shop.run(f"UPDATE data.products SET list_price = {amount} WHERE product_id = '{PRODUCT}'")
+
+
+def test_a_cost_that_is_none_stops_nobody_elses_prices(book_shop: Any) -> None:
+    book_shop.published(FREE)
+    before = personal(book_shop, "u002")
+    book_shop.run(f"UPDATE data.products SET unit_cost = -1 WHERE product_id = '{PRODUCT}'")
+    record(book_shop, "u002", "p04", times=20)
+    reprice(book_shop)
+    assert waiting(book_shop) == 0
+    after = personal(book_shop, "u002")
+    assert PRODUCT not in after.index
+    assert after.loc["p04", "price"] != before.loc["p04", "price"]
