@@ -1,24 +1,23 @@
-"""What shares of rows the labels of monitored columns have, as the model learnt from them."""
+"""What shares of rows the labels of a monitored column have."""
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 
+import pandas as pd
 from great_expectations import ExpectationSuite
 from great_expectations import expectations as expect
 
-from models.evidence.drift import LabelShift
 
-
-def suite(table: str, shifts: Iterable[LabelShift]) -> ExpectationSuite:
-    """Return the expectations of one window of a table: each column's shares diverge by less than its limit."""
+def suite(table: str, shares: Mapping[str, pd.Series], limits: Mapping[str, float]) -> ExpectationSuite:
+    """Return the expectations of a table: each column's labels have these shares, within a limit."""
     return ExpectationSuite(
         name=f"shares of {table}",
         expectations=[
             expect.ExpectColumnKLDivergenceToBeLessThan(
-                column=shift.column,
-                partition_object={"values": shift.then.index.tolist(), "weights": shift.then.tolist()},
-                threshold=shift.limit,
-                description=f"{shift.column} has the shares that the model learnt from",
+                column=column,
+                partition_object={"values": expected.index.tolist(), "weights": expected.tolist()},
+                threshold=limits[column],
+                description=f"{column} has the shares that are expected",
             )
-            for shift in shifts
+            for column, expected in shares.items()
         ],
     )

@@ -68,10 +68,12 @@ def print_explanation(answer: "Quote", explained: "Explanation") -> None:
     """How a quoted price came about."""
     for note in explained.notes:
         console.print(f"\n{note}", markup=False)
-    if explained.waterfall is None or explained.reasons is None:
+    if explained.waterfall is None:
         return
     steps = [(f"{price:,.2f}", name) for name, price in explained.waterfall.items()]
     _print_amounts("The price after each step", steps)
+    if explained.reasons is None:
+        return
     for heading, reasons in (
         (f"Against the uniform price of {answer.uniform_price}", explained.reasons.personal),
         ("In this price as in everybody's", explained.reasons.shared),

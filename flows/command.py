@@ -237,11 +237,12 @@ def monitor(hours: Annotated[float, typer.Option(min=0.01, help="Length of a win
 
 @app.command(epilog="Example: pricing verify")
 def verify() -> None:
-    """Check the ledger's chain, and that the prices of the live book and the one before it are those it recorded."""
+    """Check the ledger's chain, the prices of the live book and the one before it, and those set since."""
     with _database():
         from tasks.books.history import verify_ledger
+        from tasks.quotes.between_books import verify_between_books
 
-        proof = verify_ledger()
+        proof, since = verify_ledger(), verify_between_books()
     if proof.live_book_id is None:
         answers.console.print("The ledger is empty, as it should be: no book is live yet.")
         return
@@ -249,6 +250,8 @@ def verify() -> None:
     if proof.book_id_before is not None:
         books += f" and of book {proof.book_id_before} before it"
     answers.console.print(f"The ledger verifies ({proof.entries} entries), and so do the prices of {books}.")
+    if since:
+        answers.console.print(f"The {since:,} prices set since then come out again from what they were set from.")
 
 
 @app.command(epilog="Example: pricing forget 01104905")

@@ -103,7 +103,7 @@ class LabelShift:
     """The shares of a column's labels as the model learnt from them and in one window, float64 by label.
 
     Half a row is added to every label of ``then`` and ``now``, so that one never seen before weighs much but not
-    infinitely. ``limit`` is for the divergence of the rows of now from then, in nats.
+    infinitely. ``limit`` is for the Kullback-Leibler divergence of either from the other, in nats.
     """
 
     column: str

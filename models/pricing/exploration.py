@@ -108,7 +108,9 @@ def explore(
 
 def decision_keys(user_id: pd.Series, product_id: pd.Series, period: str) -> HashArray:
     """Return a 64-bit key per (user, product, period), the same on every machine and in every process."""
-    return _mixed(_pair_keys(user_id, product_id) ^ _text_hash(pd.Series([period])))
+    keys = _mixed(_text_hash(user_id))
+    keys = _mixed(keys ^ _text_hash(product_id))
+    return _mixed(keys ^ _text_hash(pd.Series([period])))
 
 
 def uniform_draw(keys: HashArray, stream: int) -> FloatArray:
@@ -117,21 +119,16 @@ def uniform_draw(keys: HashArray, stream: int) -> FloatArray:
 
 
 def _is_their_turn(share: float, user_id: pd.Series, product_id: pd.Series, day: date) -> Flags:
-    """Whether each pair is drawn on this day: of any n days it is on at most share · n, rounded up.
+    """Whether each pair is drawn on this day: at most once in each block of ⌊1 / share⌋ days.
 
-    Each pair stands somewhere on a circle, by its hash, and every day moves on by the share of it; it is drawn where
-    it then lies in one arc of that length, which it enters once a revolution. On any one day each is drawn with the
-    probability ``share``.
+    Its hash decides for a whole block whether it is drawn in it and, if so, on which of its days, all alike, so that on
+    any one day each pair is drawn with the probability ``share``, whichever days have books.
     """
-    if share >= 1:
-        return np.ones(len(user_id), dtype=bool)
-    arc = np.uint64(share * 2.0**64)
-    moved = np.uint64(day.toordinal() * int(arc) % 2**64)
-    return np.asarray(_mixed(_pair_keys(user_id, product_id)) + moved < arc)
-
-
-def _pair_keys(user_id: pd.Series, product_id: pd.Series) -> HashArray:
-    return _mixed(_mixed(_text_hash(user_id)) ^ _text_hash(product_id))
+    if share == 0:
+        return np.zeros(len(user_id), dtype=bool)
+    block, place = divmod(day.toordinal(), int(1 / share))
+    drawn = uniform_draw(decision_keys(user_id, product_id, f"block {block}"), stream=1)
+    return np.asarray((place * share <= drawn) & (drawn < (place + 1) * share))
 
 
 def _text_hash(texts: pd.Series) -> HashArray:

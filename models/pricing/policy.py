@@ -106,8 +106,7 @@ class Exploration(PolicySection):
         default="in_turn",
         title="Method",
         description="Which prices are drawn, every admissible one of the interval being equally likely. in_turn: each "
-        "of a user's prices in turn, none on more than that share of days; uniform: anew every day, whatever was "
-        "drawn before.",
+        "of a user's prices at most once in 1 / share days; uniform: anew every day, whatever was drawn before.",
     )
 
     @property

@@ -15,6 +15,19 @@ BEGIN
     END LOOP;
 END $$;
 
+-- What stock is worth is told while a book is made, and never of one that stands.
+CREATE OR REPLACE FUNCTION pricing.only_while_staged() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    IF NOT EXISTS (SELECT FROM pricing.books WHERE book_id = NEW.book_id AND state = 'staged') THEN
+        RAISE EXCEPTION 'book % is not being made', NEW.book_id USING ERRCODE = 'object_not_in_prerequisite_state';
+    END IF;
+    RETURN NEW;
+END $$;
+
+CREATE OR REPLACE TRIGGER curves_of_staged_books BEFORE INSERT ON pricing.bid_price_curves
+    FOR EACH ROW EXECUTE FUNCTION pricing.only_while_staged();
+
 -- Give the written tables their keys, and make them partitions that no reader is pointed to yet.
 CREATE OR REPLACE FUNCTION pricing.attach_prices(staged_book_id bigint) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$

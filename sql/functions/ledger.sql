@@ -89,7 +89,7 @@ BEGIN
     ON CONFLICT (singleton) DO UPDATE SET book_id = excluded.book_id, ledger_hash = excluded.ledger_hash;
 END $$;
 
--- A hash of every price of a book, attached or still staged. Rows are hashed user by user and the users' hashes
+-- A hash of every price of a book, attached or still staged, and of what its stock is worth as it goes. Rows are hashed user by user and the users' hashes
 -- together, so that no step holds the whole book.
 CREATE OR REPLACE FUNCTION pricing.book_content_hash(hashed_book_id bigint) RETURNS text
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET TimeZone = 'UTC' SET extra_float_digits = 1 AS $$
@@ -121,7 +121,9 @@ BEGIN
         )
         SELECT encode(sha256(convert_to(concat_ws(E'\n',
             (SELECT string_agg(hash, E'\n' ORDER BY remaining_before, kind, place) FROM user_hashes),
-            (SELECT string_agg(hash, E'\n' ORDER BY product_id COLLATE "C") FROM product_hashes)), 'UTF8')), 'hex')
+            (SELECT string_agg(hash, E'\n' ORDER BY product_id COLLATE "C") FROM product_hashes),
+            (SELECT string_agg(curve::text, E'\n' ORDER BY pool_id COLLATE "C")
+             FROM pricing.bid_price_curves AS curve WHERE book_id = $1)), 'UTF8')), 'hex')
         $query$, 'personal_prices_' || hashed_book_id, 'uniform_prices_' || hashed_book_id)
         INTO content_hash USING hashed_book_id;
     RETURN content_hash;

@@ -181,7 +181,7 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
     asked record;
-    units double precision;
+    sold double precision;
 BEGIN
     IF purchased IS NULL OR quantity IS NULL OR NOT (quantity > 0 AND quantity < 'Infinity') THEN
         RAISE EXCEPTION 'an outcome needs purchased (true or false) and a quantity above 0; got %, %',
@@ -198,12 +198,17 @@ BEGIN
     IF FOUND AND record_outcome.purchased AND asked.pool_id IS NOT NULL THEN
         PERFORM FROM data.inventory WHERE dataset = asked.dataset AND pool_id = asked.pool_id
         ORDER BY product_id FOR NO KEY UPDATE;  -- one sale of a pool after the other, so that the last one is seen
-        units := pricing.units_sold(asked.dataset, asked.pool_id);
+        sold := pricing.units_sold(asked.dataset, asked.pool_id);
         INSERT INTO pricing.reprice_queue (product_id)
-        SELECT product_id FROM data.inventory
+        SELECT product_id FROM data.inventory AS stock
         WHERE dataset = asked.dataset AND pool_id = asked.pool_id
-          AND capacity > units - record_outcome.quantity  -- not with a sale before
-          AND floor(20 * units / capacity) > floor(20 * (units - record_outcome.quantity) / capacity);
+          AND capacity > sold - record_outcome.quantity  -- not with a sale before
+          AND (capacity <= sold
+               OR floor(20 * sold / capacity) > floor(20 * (sold - record_outcome.quantity) / capacity)
+                  AND EXISTS (  -- with more left than all requests would take, a unit is worth nothing still
+                      SELECT FROM pricing.live JOIN pricing.bid_price_curves AS curve USING (book_id)
+                      WHERE curve.pool_id = asked.pool_id
+                        AND stock.capacity - sold < curve.units[cardinality(curve.units)]));
     END IF;
     IF EXISTS (SELECT FROM pricing.outcomes
                WHERE quote_id = record_outcome.quote_id

@@ -4,7 +4,7 @@ SELECT stock.pool_id, stock.capacity - pricing.units_sold(%(dataset)s, stock.poo
 FROM (
     SELECT pool_id, max(capacity) AS capacity
     FROM data.inventory
-    WHERE dataset = %(dataset)s AND coalesce(pool_id = ANY (%(pools)s::text[]), true)
+    WHERE dataset = %(dataset)s AND (%(pools)s::text[] IS NULL OR pool_id = ANY (%(pools)s::text[]))
       AND coalesce(sells_from <= %(decided_at)s, true) AND coalesce(sells_until > %(decided_at)s, true)
     GROUP BY pool_id
 ) AS stock

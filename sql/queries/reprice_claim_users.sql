@@ -1,10 +1,10 @@
--- Take the oldest waiting users and pairs out of the queue, those who acted first. Another worker's entries are
+-- Take the oldest waiting users out of the queue, or pairs that the market touched. Another worker's entries are
 -- skipped, and so is a user whom another one is pricing: two prices of one pair are never made side by side.
 WITH waiting AS MATERIALIZED (
     SELECT entry_id, user_id, product_id, queued_at
     FROM pricing.reprice_queue
-    WHERE user_id IS NOT NULL
-    ORDER BY product_id IS NOT NULL, entry_id
+    WHERE user_id IS NOT NULL AND (product_id IS NOT NULL) = %(pairs)s
+    ORDER BY entry_id
     LIMIT %(entries)s
     FOR UPDATE SKIP LOCKED
 ),

@@ -85,9 +85,19 @@ def live_prices_of_pairs(reading: Connection, snapshot: Snapshot, pairs: pd.Data
     return live_prices(reading, snapshot.dataset, asked["decision_id"])
 
 
-def pair(reading: Connection, snapshot: Snapshot, encoders: Encoders, user_id: str, product_id: str) -> Decisions:
-    """One user and product as a book of this snapshot decided for them."""
-    return _decide(reading, snapshot, encoders, "decide_pair", user_id=user_id, product_id=product_id)
+def pair(
+    reading: Connection,
+    snapshot: Snapshot,
+    encoders: Encoders,
+    user_id: str,
+    product_id: str,
+    repriced_as_of: datetime | None = None,
+) -> Decisions:
+    """One user and product as a book of this snapshot decided for them, or as they were priced since, at a moment."""
+    asked: dict[str, object] = {"user_id": user_id, "product_id": product_id}
+    if repriced_as_of is not None:
+        asked["decided_at"] = repriced_as_of
+    return _decide(reading, snapshot, encoders, "decide_pair", recorded=repriced_as_of is not None, **asked)
 
 
 def decided_at(snapshot: Snapshot) -> datetime:
@@ -119,12 +129,19 @@ def groups_of_users(reading: Connection, dataset: str, group: str, users: pd.Ser
     return users.map({row["user_id"]: row["user_group"] for row in rows}).reset_index(drop=True)
 
 
-def _decide(reading: Connection, snapshot: Snapshot, encoders: Encoders, query: str, **parameters: object) -> Decisions:
-    """The decisions that a query fills in, with features as of the book's moment, read as the model reads them."""
-    moment = {"dataset": snapshot.dataset, "decided_at": decided_at(snapshot)}
+def _decide(
+    reading: Connection,
+    snapshot: Snapshot,
+    encoders: Encoders,
+    query: str,
+    recorded: bool = False,
+    **parameters: object,
+) -> Decisions:
+    """The decisions that a query fills in, as the model reads them; by default as of the book's moment."""
+    parameters = {"dataset": snapshot.dataset, "decided_at": decided_at(snapshot)} | parameters
     with reading.cursor() as cursor:
         cursor.execute("DROP TABLE IF EXISTS decision, selling_pool")
         cursor.execute(sql.query("decisions_empty"))
-        cursor.execute(sql.query("selling_pools"), moment)
-        cursor.execute(sql.query(query), moment | parameters)
-    return read_decisions(reading, snapshot.dataset, encoders)
+        cursor.execute(sql.query("selling_pools"), parameters)
+        cursor.execute(sql.query(query), parameters)
+    return read_decisions(reading, snapshot.dataset, encoders, recorded)

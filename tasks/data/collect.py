@@ -171,6 +171,8 @@ def _collect_table(connection: Connection, sources: list[Source], waiting: Waiti
     started, table, rows = perf_counter(), waiting.table, 0
     for source in sources:
         rows += _collect_rows(connection, source, waiting, period)
+    for recorded in (source for source in sources if isinstance(source, Recorded)):
+        waiting.prefer(connection, recorded.origin(table.name))  # a shop's own tables may tell it once more
     if sources:
         waiting.refuse_duplicates(connection)
         log.info("%s: %s rows in %.1f s", table.name, f"{rows:,}", perf_counter() - started)

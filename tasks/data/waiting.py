@@ -77,6 +77,13 @@ class Waiting:
             problem = f"{shown} stands in more than one row{others}. Keep one row for each"
             raise ContractError(origin, problem, ", ".join(self.table.key), rows)
 
+    def prefer(self, connection: Connection, origin: str) -> None:
+        """Where a row of this origin has the key of another one's, drop the other."""
+        (key,) = self.table.key
+        identifiers = self.identifiers | {"key": names.Identifier(key)}
+        with connection.cursor() as cursor:
+            cursor.execute(names.SQL(sql.query("waiting_recorded")).format(**identifiers), {"recorded": origin})
+
     def blocks(self, connection: Connection, columns: list[str]) -> Iterator[pa.Table]:
         """These columns and waiting_id of all rows, in blocks of so many pages that memory stays bounded."""
         with connection.cursor() as cursor:

@@ -1,8 +1,8 @@
-"""Explain: how the live price of one user and product came about, by pricing it again as its book did."""
+"""Explain: how the live price of one user and product came about, step by step, and what made it so."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from datetime import UTC
+from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
@@ -10,17 +10,16 @@ import pandas as pd
 from psycopg2.extensions import connection as Connection
 
 import sql
-from models.demand.demand_curve import DemandCurve
 from models.features.decisions import Decisions
-from models.pricing.decide import explain, price_decisions
+from models.pricing.decide import price_decisions
 from models.pricing.explanation import PricedUnder, PriceReasons, price_reasons
-from models.pricing.policy import PricingPolicy
-from models.pricing.shadow_prices import BookTerms
-from tasks.books.candidates import ACTIVE_DAYS, PRODUCTS_PER_USER, decided_at, exploration_period, pair, remaining_stock
+from tasks.books.candidates import ACTIVE_DAYS, PRODUCTS_PER_USER, decided_at, pair, remaining_stock
 from tasks.data.pseudonyms import stored_user_ids
 from tasks.data.snapshots import Snapshot, latest_snapshot
 from tasks.database import database_url, read_rows, transaction
 from tasks.quotes.quote import Quote
+from tasks.quotes.replay import CURVE_TOLERANCE
+from tasks.quotes.stored_inputs import PRODUCT_TERMS, BookInputs
 from tasks.registry.versions import version_of
 from tasks.settings import Settings
 from tasks.training.features import live_prices
@@ -38,7 +37,8 @@ class Explanation:
     """How a quoted price came about; money in the quote's currency.
 
     ``waterfall`` holds the price after each step in words, from the list price and the best price to the one
-    shown; it is None, and so are the ``reasons``, where the price quoted cannot be computed again, which ``notes`` say.
+    shown; it is None where the price is the list's. ``reasons`` are None where the model's view of the pair cannot be
+    told again, which ``notes`` say.
     """
 
     waterfall: dict[str, float] | None
@@ -47,7 +47,7 @@ class Explanation:
 
 
 def explain_quote(answer: Quote, user_id: str, product_id: str) -> Explanation:
-    """Price the pair again under the book's model, policy and terms, with what was known when it was priced.
+    """Price the pair again from the inputs logged with the quote, and ask the book's model what made its demand.
 
     Raises:
         VersionNotFoundError: the registry no longer has the book's model.
@@ -55,28 +55,25 @@ def explain_quote(answer: Quote, user_id: str, product_id: str) -> Explanation:
     url = database_url(Settings())
     with transaction(url) as connection:
         (stored_id,) = stored_user_ids(connection, pd.Series([user_id]))
-        repriced = _Repriced.read(connection, answer, stored_id, product_id)
-        notes = [*repriced.fallback(), *_newer_events(connection, repriced.snapshot, stored_id)]
+        quoted = _QuotedPair.read(connection, answer, stored_id, product_id)
+        notes = [*quoted.fallback(), *quoted.moment_notes(connection, stored_id)]
     if answer.source == "list":
         return Explanation(None, None, tuple(notes))
-    steps, tick = repriced.steps(), repriced.tick
-    difference = abs(steps["shown"] - float(answer.price))
-    if not difference <= 1.5 * tick:  # a price that is refused now is NaN
-        notes.append(_disagreement(url, repriced.snapshot, answer.book_id))
-        return Explanation(None, None, tuple(notes))
-    if difference > tick / 2:
-        notes.append(f"Computed for this pair alone the price is {steps['shown']:g}: one tick off, by rounding.")
-        steps["shown"] = float(answer.price)
-    reasons = price_reasons(repriced.under, repriced.quoted, steps, float(answer.uniform_price))
+    steps = quoted.steps()
     waterfall = {STEPS.get(str(step), str(step).replace("_", " ")): float(price) for step, price in steps.items()}
+    if not quoted.is_known_demand:
+        return Explanation(waterfall, None, (*notes, _disagreement(url, quoted.snapshot, answer.book_id)))
+    reasons = price_reasons(quoted.under, quoted.of_price, steps, float(answer.uniform_price))
     return Explanation(waterfall, reasons, tuple(notes))
 
 
 @dataclass(frozen=True)
-class _Repriced:
-    """One pair as its book saw it: what was known just after the snapshot, and what was live then."""
+class _QuotedPair:
+    """A quote's pair as it was when its price was set; ``given`` is what was logged of that."""
 
     answer: Quote
+    given: dict[str, Any]
+    book: BookInputs
     under: PricedUnder
     snapshot: Snapshot
     decision: Decisions
@@ -84,37 +81,60 @@ class _Repriced:
     is_sold_out: bool
 
     @classmethod
-    def read(cls, connection: Connection, answer: Quote, user_id: str, product_id: str) -> "_Repriced":
-        (book,) = read_rows(connection, sql.query("book_origin"), {"book_id": answer.book_id})
+    def read(cls, connection: Connection, answer: Quote, user_id: str, product_id: str) -> "_QuotedPair":
+        (origin,) = read_rows(connection, sql.query("quote_origin"), {"quote_id": answer.quote_id})
         snapshot = Snapshot(
-            **{name: book[name] for name in ("snapshot_id", "dataset", "currency", "row_counts", "as_of")}
+            **{name: origin[name] for name in ("snapshot_id", "dataset", "currency", "row_counts", "as_of")}
         )
-        demand = version_of(str(book["model_version"])).demand()
-        decision = pair(connection, snapshot, demand.encoders, user_id, product_id)
+        demand, given = version_of(str(origin["model_version"])).demand(), origin["priced_from"] or {}
+        repriced = given.get("repriced_as_of")
+        repriced_as_of = None if repriced is None else datetime.fromisoformat(repriced)
+        decision = pair(connection, snapshot, demand.encoders, user_id, product_id, repriced_as_of)
         # Book 0 never was: where none was live, nothing counts from what is live now.
-        live = live_prices(connection, snapshot.dataset, decision.frame["decision_id"], book["book_before"] or 0)
+        live = live_prices(connection, snapshot.dataset, decision.frame["decision_id"], origin["priced_against"] or 0)
         remaining = remaining_stock(connection, snapshot.dataset, decided_at(snapshot))
-        under = PricedUnder(
-            demand,
-            PricingPolicy.from_mapping(book["policy"], origin=f"book {answer.book_id}"),
-            BookTerms(**book["terms"]),
-        )
         left = remaining.get(str(decision.frame["pool_id"].iloc[0]), np.inf)
-        return cls(answer, under, snapshot, decision, live, left <= 0)
+        book = BookInputs.of(origin)
+        under = PricedUnder(demand, book.policy, book.terms)
+        if answer.source != "list":  # costs may have changed since
+            stored = {name: given[name] for name in PRODUCT_TERMS if name in given}
+            stored["list_price"] = float(answer.list_price)
+            decision = replace(decision, frame=decision.frame.assign(**stored))
+        return cls(answer, given, book, under, snapshot, decision, live, left <= 0)
 
     @property
-    def tick(self) -> float:
-        """Distance between neighbouring admissible prices, in money."""
-        return self.under.policy.guardrails.price_grid(self.snapshot.currency).spacing
-
-    @property
-    def quoted(self) -> Decisions:
+    def of_price(self) -> Decisions:
         """The decision behind the price quoted: a uniform price is what a stranger would get."""
         return self.decision if self.answer.source == "personal" else _of_a_stranger(self.decision)
 
+    @property
+    def is_known_demand(self) -> bool:
+        """Whether the model still gives the demand that the price was set from."""
+        personal = self.answer.source == "personal"
+        curve, prefix = self.under.demand.curve(self.decision, personal=personal), "" if personal else "uniform_"
+        stored = np.array([self.given[f"{prefix}sensitivity"], self.given[f"{prefix}valuation"]])
+        return bool(np.allclose([curve.sensitivity[0], curve.valuation[0]], stored, rtol=CURVE_TOLERANCE, atol=0))
+
     def steps(self) -> pd.Series:
         """The waterfall of the price quoted."""
-        return explain(self.quoted.frame, *self._curves(), *self._policy, **self._given()).iloc[0]
+        frame = self.decision.frame[["user_id", "product_id"]]
+        row = frame.assign(**self.given | {"list_price": float(self.answer.list_price)})
+        made = self.book.personal_steps if self.answer.source == "personal" else self.book.uniform_steps
+        return made(row).iloc[0]
+
+    def moment_notes(self, connection: Connection, user_id: str) -> Iterator[str]:
+        """When the price was set, where it was since its book, and what the user has done since."""
+        moment = self.snapshot.as_of
+        if "repriced_as_of" in self.given:
+            moment = datetime.fromisoformat(self.given["repriced_as_of"])
+            yield f"Set since book {self.answer.book_id} went live, by what was known on {_spelt(moment)}."
+        parameters = {"dataset": self.snapshot.dataset, "user_id": user_id, "moment": moment}
+        (newer,) = read_rows(connection, sql.query("events_after"), parameters)
+        if newer["events"]:
+            yield (
+                f"{newer['events']:,} events of this user are newer than the price, which knows what was known on "
+                f"{_spelt(moment)}: `pricing reprice` or the next book reads them."
+            )
 
     def fallback(self) -> Iterator[str]:
         """Why the price is not a personal one, where it is not."""
@@ -131,6 +151,8 @@ class _Repriced:
             yield "Market, cost or stock of the product have just changed; the personal price follows in a moment."
         elif "no_personal_price" in reasons:
             yield f"No personal price: {self._missing()}."
+        elif answer.source == "list":
+            yield f"The product's price was withdrawn since the book: {', '.join(reasons).replace('_', ' ')}."
 
     def _missing(self) -> str:
         reasons = self.answer.reasons
@@ -148,50 +170,32 @@ class _Repriced:
 
     def _refused(self, decision: Decisions) -> str | None:
         """Why the decision gets no price, in words."""
-        priced = price_decisions(decision.frame, *self._curves(), *self._policy, **self._given())
+        demand, book = self.under.demand, self.book
+        priced = price_decisions(
+            decision.frame, demand.curve(self.decision), demand.curve(self.decision, personal=False),
+            book.policy, book.currency, live_price=self.live["price"], live_uniform_price=self.live["uniform_price"],
+            live_propensity=self.live["propensity"], exploration_period=book.period, terms=book.terms,
+        )  # fmt: skip
         refused = priced["refused"].iloc[0]
         return None if refused is None else str(refused).replace("_", " ")
-
-    @property
-    def _policy(self) -> tuple[PricingPolicy, str]:
-        return self.under.policy, self.snapshot.currency
-
-    def _curves(self) -> tuple[DemandCurve, DemandCurve]:
-        demand = self.under.demand
-        return demand.curve(self.decision), demand.curve(self.decision, personal=False)
-
-    def _given(self) -> dict[str, Any]:
-        return {
-            "live_price": self.live["price"],
-            "live_uniform_price": self.live["uniform_price"],
-            "live_propensity": self.live["propensity"],
-            "exploration_period": exploration_period(self.snapshot),
-            "terms": self.under.terms,
-        }
 
 
 def _of_a_stranger(decision: Decisions) -> Decisions:
     return replace(decision, frame=decision.frame.assign(consent=False))
 
 
-def _newer_events(connection: Connection, snapshot: Snapshot, user_id: str) -> Iterator[str]:
-    parameters = {"dataset": snapshot.dataset, "user_id": user_id, "moment": snapshot.as_of}
-    (newer,) = read_rows(connection, sql.query("events_after"), parameters)
-    if newer["events"]:
-        yield (
-            f"{newer['events']:,} events of this user are newer than the book, which knows what was known on "
-            f"{snapshot.as_of.astimezone(UTC):%Y-%m-%d %H:%M} UTC: the next book reads them."
-        )
+def _spelt(moment: datetime) -> str:
+    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
 
 
 def _disagreement(url: str, snapshot: Snapshot, book_id: int) -> str:
-    """Why the same price does not come out again."""
+    """Why the model does not give the same demand again."""
     if latest_snapshot(url, snapshot.dataset).snapshot_id != snapshot.snapshot_id:
         return (
-            f"The data have changed since book {book_id} was priced, so this price cannot be computed again. It stays "
-            "what it is; the next book can be explained."
+            f"The data have changed since book {book_id} was priced, so what made this demand cannot be told again. "
+            "The price stays what it is; the next book can be explained."
         )
     return (
-        "This price cannot be computed again from today's tables. It stays what it is; what it was priced from, such "
-        "as the book before it, has changed or gone."
+        "What made this demand cannot be told from today's tables: something it was computed from has changed or gone. "
+        "The price stays what it is."
     )

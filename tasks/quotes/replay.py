@@ -13,15 +13,11 @@ import pandas as pd
 from psycopg2.extensions import connection as Connection
 
 import sql
-from models.demand.demand_curve import DemandCurve
 from models.errors import PricingError
-from models.pricing.decide import price_decisions
-from models.pricing.policy import PricingPolicy
-from models.pricing.shadow_prices import BookTerms
-from tasks.books.candidates import exploration_period, pair
-from tasks.books.price import uniform_policy
+from tasks.books.candidates import pair
 from tasks.data.snapshots import Snapshot, SnapshotNotFoundError, latest_snapshot
 from tasks.database import database_url, read_rows, transaction
+from tasks.quotes.stored_inputs import BookInputs
 from tasks.registry.versions import VersionNotFoundError, version_of
 from tasks.settings import Settings
 
@@ -90,36 +86,10 @@ def _computed(quote: dict[str, Any]) -> dict[str, Any]:
     """What the pricing code gives for a quote's inputs now, as it was logged then."""
     if quote["source"] == "list":  # no model set it: it is whatever the list said
         return {"price": quote["list_price"], "uniform_price": quote["list_price"]}
-    is_personal = quote["source"] == "personal"
-    given, policy = quote["priced_from"], PricingPolicy.from_mapping(quote["policy"], f"book {quote['book_id']}")
-    uniform = _curve(given, "uniform_")
-    if is_personal:
-        curve = _curve(given)
-        live, drawn = given.get("live_price", np.nan), given.get("live_propensity", np.nan)
-    else:
-        curve, policy = uniform, uniform_policy(policy)
-        live, drawn = given.get("live_uniform_price", np.nan), np.nan
-    prices = price_decisions(
-        _decision(quote), curve, uniform, policy, quote["currency"],
-        live_price=[live], live_uniform_price=[given.get("live_uniform_price", np.nan)], live_propensity=[drawn],
-        exploration_period=exploration_period(_snapshot(quote)) if is_personal else None,
-        terms=BookTerms(**quote["terms"]),
-    )  # fmt: skip
+    book, given = BookInputs.of(quote), quote["priced_from"]
+    row = pd.DataFrame([given | {name: quote[name] for name in ("user_id", "product_id", "list_price")}])
+    prices = book.personal_prices(row) if quote["source"] == "personal" else book.uniform_prices(row)
     return _as_logged(prices.iloc[0], quote)
-
-
-def _curve(given: dict[str, Any], prefix: str = "") -> DemandCurve:
-    return DemandCurve(np.array([given[f"{prefix}sensitivity"]]), np.array([given[f"{prefix}valuation"]]))
-
-
-def _decision(quote: dict[str, Any]) -> pd.DataFrame:
-    """The one row that was priced. Only users who consent have personal prices; a uniform one asks nobody."""
-    given = quote["priced_from"]
-    amounts = {name: float(given.get(name, np.nan)) for name in ("unit_cost", "floor", "ceiling")}
-    row = {"user_id": quote["user_id"], "product_id": quote["product_id"], "list_price": float(quote["list_price"])}
-    pool = pd.Series([given.get("pool_id")], dtype=object)
-    since_the_book = float(given.get("bid_price", np.nan))
-    return pd.DataFrame([row | amounts | {"consent": True, "bid_price": since_the_book}]).assign(pool_id=pool)
 
 
 def _as_logged(price: pd.Series, quote: dict[str, Any]) -> dict[str, Any]:

@@ -16,6 +16,7 @@ import torch
 from prefect import task
 from psycopg2.extensions import connection as Connection
 
+import sql
 from tasks.database import DatabaseUnavailableError, database_url, transaction
 from tasks.quotes.repricing import Demands, Repriced, continued_book, registered_demand, reprice_products, reprice_users
 from tasks.servers.signals import asked_to_stop
@@ -26,6 +27,7 @@ log = logging.getLogger("pricing.reprice")
 REPORT_SECONDS = 60.0
 WAIT_SECONDS = 1.0  # for a wake-up; one that was missed costs no more than this
 RETRY_SECONDS = 1.0  # where the database is away
+SWEEP_SECONDS = 60.0  # from one look at what was left behind to the next, while nothing waits
 
 
 @dataclass
@@ -92,15 +94,23 @@ def reprice_until(
     demands: Demands = registered_demand,
 ) -> None:
     """Price block after block on one connection, and `count` what was committed, until it has `ended`."""
+    is_away, swept = False, time.monotonic()
     while not ended():
         try:
             with transaction(url) as connection:
                 _listen(connection)
+                is_away = False
                 while not ended():
-                    if not _price_block(connection, entries_at_once, demands, count):
-                        _await_work(connection)
+                    if _price_block(connection, entries_at_once, demands, count):
+                        continue
+                    if time.monotonic() > swept + SWEEP_SECONDS:
+                        queue_left_behind(connection)
+                        swept = time.monotonic()
+                    _await_work(connection)
         except (psycopg2.OperationalError, psycopg2.InterfaceError, DatabaseUnavailableError) as error:
-            log.warning("the database is away, what waits stays in its queue: %s", str(error).strip())
+            if not is_away:  # said once, not every second that it lasts
+                log.warning("the database is away, what waits stays in its queue: %s", str(error).strip())
+            is_away = True
             time.sleep(RETRY_SECONDS)
 
 
@@ -111,6 +121,15 @@ def reprice_all(url: str, entries_at_once: int, demands: Demands = registered_de
         while _price_block(connection, entries_at_once, demands, tally.add):
             pass
     return tally
+
+
+def queue_left_behind(connection: Connection) -> int:
+    """Queue the pairs whose product was priced anew while they were first met; returns how many."""
+    with connection.cursor() as cursor:
+        cursor.execute(sql.query("queue_left_behind"))
+        found = cursor.rowcount
+    connection.commit()
+    return found
 
 
 def _await_all(running: list[Future[None]], stopping: Event, report: Callable[[], None]) -> None:

@@ -124,8 +124,13 @@ def reprice_products(connection: Connection, live: ContinuedBook) -> Repriced:
 
 
 def reprice_users(connection: Connection, live: ContinuedBook, entries: int) -> Repriced:
-    """Set the prices of the users and pairs that have waited longest, at most so many entries of the queue."""
-    claimed = read_rows(connection, sql.query("reprice_claim_users"), {"entries": entries})
+    """Set the prices of the users who have waited longest, at most so many entries of the queue, or else of pairs.
+
+    Of pairs it is half as many: who acts meanwhile waits for no more than that.
+    """
+    claim = sql.query("reprice_claim_users")
+    claimed = read_rows(connection, claim, {"entries": entries, "pairs": False})
+    claimed = claimed or read_rows(connection, claim, {"entries": max(entries // 2, 1), "pairs": True})
     if not claimed:
         return Repriced()
     asked = {(entry["user_id"], entry["product_id"]) for entry in claimed}
@@ -150,7 +155,7 @@ def _personal_prices(connection: Connection, live: ContinuedBook, decisions: Dec
     uniform_curve = DemandCurve(published["sensitivity"].to_numpy(), published["valuation"].to_numpy())
     prices = price_decisions(
         terms, curve, uniform_curve, live.policy, live.snapshot.currency,
-        live_price=published["price"], live_uniform_price=published["uniform_price"],
+        live_price=published["price"], live_uniform_price=published["uniform_live_price"],
         live_propensity=published["propensity"], exploration_period=exploration_period(live.snapshot), terms=live.terms,
     )  # fmt: skip
     _withdraw_sold_out(connection, live, decisions, prices)

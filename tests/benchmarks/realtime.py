@@ -3,8 +3,9 @@
     .venv/bin/python -m tests.benchmarks.realtime --home results/realtime_home --minutes 10
 
 A marketplace of 50,000 users is trained on and published once (a million live prices). Then, all on this machine: the
-repricing worker, events at a steady rate, quotes with their outcomes, and a probe that records an event and waits
-until the price that has seen it is live. In the middle of the run the worker and then the database are killed.
+repricing worker, events at a steady rate, quotes with their outcomes, a competitor who changes the price of one product
+after the other, and a probe that records an event and waits until the price that has seen it is live. In the middle of
+the run the worker and then the database are killed.
 """
 
 import argparse
@@ -50,7 +51,13 @@ registered = train(TrainParameters(source=source, policy="ecommerce"))
 deploy(DeployParameters(version=str(registered.version)))
 """
 PAIRS = "SELECT user_id, product_id FROM pricing.personal_prices JOIN pricing.live USING (book_id)"
-WAITING = "SELECT EXISTS (SELECT FROM pricing.reprice_queue WHERE user_id = %s)"
+WAITING = "SELECT EXISTS (SELECT FROM pricing.reprice_queue WHERE user_id = %s AND product_id IS NULL)"
+MOVED = """
+INSERT INTO data.market (dataset, product_id, observed_at, competitor_price)
+SELECT dataset, product_id, now(), list_price * %s FROM data.products WHERE product_id = %s
+"""
+WAITING_PAIRS = "SELECT EXISTS (SELECT FROM pricing.reprice_queue WHERE product_id = %s)"
+MARKET_SECONDS = 30.0  # from one change to the next, at least
 BREACHES = """
 SELECT count(*) FILTER (WHERE price > list_price) AS above_list,
        count(*) FILTER (WHERE price > uniform_price) AS above_uniform,
@@ -82,7 +89,7 @@ class Load:
         self.began, self.ends = time.monotonic(), time.monotonic() + seconds
         self.events: list[str] = []
         self.outcomes: list[str] = []
-        self.quoted, self.live, self.lag = Series(), Series(), Series()
+        self.quoted, self.live, self.lag, self.moved = Series(), Series(), Series(), Series()
         self.reconnections = 0
 
     @property
@@ -129,8 +136,19 @@ class Load:
             time.sleep(0.005)
         self.live.add(began, time.perf_counter() - at)
 
+    def move_market(self, connection: Connection) -> None:
+        """Seconds from a competitor's price to the commit by which the last pair of its product has followed."""
+        (_, product), began, at = self.pair(), self.now, time.perf_counter()
+        one(connection, f"{MOVED} RETURNING product_id", random.uniform(0.8, 1.1), product)
+        while one(connection, WAITING_PAIRS, product):
+            time.sleep(0.5)
+        self.moved.add(began, time.perf_counter() - at)
+
     def watch_queue(self, connection: Connection) -> None:
-        oldest = "SELECT extract(epoch FROM clock_timestamp() - min(queued_at))::float FROM pricing.reprice_queue"
+        """Of who has acted; the pairs that the market touched come after them."""
+        oldest = """
+            SELECT extract(epoch FROM clock_timestamp() - min(queued_at))::float FROM pricing.reprice_queue
+            WHERE product_id IS NULL"""
         self.lag.add(self.now, one(connection, oldest) or 0.0)
 
 
@@ -177,7 +195,7 @@ def soak(home: Path, minutes: float, events: float, quotes: float, kill: bool) -
     load = Load(home, 60 * minutes, pairs)
     jobs = [
         *[(events / 4, load.record_event)] * 4, *[(quotes / 2, load.quote)] * 2, (5.0, load.probe),
-        (1.0, load.watch_queue),
+        (1.0, load.watch_queue), (1 / MARKET_SECONDS, load.move_market),
     ]  # fmt: skip
     threads = [threading.Thread(target=load.calls, args=job) for job in jobs]
     for thread in threads:
@@ -232,6 +250,9 @@ def report(home: Path, load: Load, rate: float, kills: dict[str, float], drained
         "event_to_live_p50_s": float(np.percentile(calm, 50)),
         "event_to_live_p99_s": float(np.percentile(calm, 99)),
         "event_to_live_p99_with_kills_s": load.live.percentile(99),
+        "market_moves": len(load.moved.value),
+        "market_to_last_pair_p50_s": load.moved.percentile(50),
+        "market_to_last_pair_longest_s": max(load.moved.value, default=0.0),
         "largest_lag_s": max(load.lag.value, default=0.0),
         "quote_p50_ms": 1000 * load.quoted.percentile(50),
         "quote_p99_ms": 1000 * load.quoted.percentile(99),

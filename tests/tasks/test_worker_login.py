@@ -179,6 +179,7 @@ TAMPERINGS = [
     "SELECT pricing.require_approval('automatic')",
     "UPDATE pricing.required_approval SET approval = 'automatic'",
     "UPDATE pricing.quotes SET price = 1",
+    "UPDATE pricing.bid_price_curves SET bid_price = '{1e6}'",
     "DELETE FROM pricing.outcomes",
     "INSERT INTO pricing.outcomes SELECT quote_id, true, 1 FROM pricing.quotes",
     "UPDATE pricing.books SET approver = 'boss'",
@@ -196,6 +197,7 @@ AGAINST_WHAT_IS_RECORDED = [
     "SELECT pricing.submit_book(1, '{}', 'review', interval '1 day')",
     "SELECT pricing.stage_prices(1)",
     "SELECT pricing.stage_prices(9)",
+    "INSERT INTO pricing.bid_price_curves VALUES (1, 'all', 1, '{1e12}', '{1e6}')",
 ]
 
 

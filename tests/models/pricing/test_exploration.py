@@ -3,7 +3,7 @@ from datetime import date, timedelta
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.pricing.exploration import Draws, decision_keys, explore, uniform_draw
@@ -110,19 +110,29 @@ def test_draws_are_uniform_and_streams_independent():
     assert abs(np.corrcoef(first, second)[0, 1]) < 0.02
 
 
+@settings(deadline=None)
 @given(
-    share=st.floats(0.005, 1.0),
+    share=st.floats(0.02, 1.0),
     start=st.dates(date(2020, 1, 1), date(2060, 1, 1)),
-    length=st.integers(1, 60),
+    blocks=st.integers(1, 2),
     name=st.text(min_size=1),
 )
-def test_nobody_is_drawn_for_more_than_the_share_of_days(share: float, start: date, length: int, name: str) -> None:
-    products = pd.Series([f"p{number}" for number in range(20)])
-    users = pd.Series([name] * 20)
-    days = [start + timedelta(days=number) for number in range(length)]
+def test_nobody_is_drawn_twice_in_a_block_of_days(share: float, start: date, blocks: int, name: str) -> None:
+    products, users = pd.Series([f"p{number}" for number in range(20)]), pd.Series([name] * 20)
+    length = int(1 / share)
+    days = [start + timedelta(days=number) for number in range(length * blocks)]
     drawn = np.array([Draws.of(Exploration(share=share), users, products, day).is_drawn for day in days])
-    assert drawn.sum(axis=0).max() <= np.ceil(share * length)
-    assert drawn.sum(axis=0).min() >= np.floor(share * length)
+    assert drawn.sum(axis=0).max() <= blocks + 1  # the first and the last block are cut
+
+
+@pytest.mark.parametrize(("share", "between"), [(0.2, 5), (0.1, 10), (0.05, 7), (0.05, 20)])
+def test_whichever_days_have_books_no_pair_is_always_drawn_and_none_never(share: float, between: int) -> None:
+    users, products = pd.Series([f"u{row}" for row in range(200)]), pd.Series(["item"] * 200)
+    days = [date(2026, 1, 1) + timedelta(days=between * number) for number in range(200)]
+    drawn = np.array([Draws.of(Exploration(share=share), users, products, day).is_drawn for day in days]).sum(axis=0)
+    assert drawn.min() > 0
+    assert drawn.max() < 3 * share * 200 + 5
+    assert drawn.mean() == pytest.approx(share * 200, rel=0.1)
 
 
 def test_on_each_day_every_pair_is_drawn_with_the_share_as_its_probability() -> None:

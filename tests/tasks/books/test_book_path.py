@@ -267,7 +267,7 @@ def test_what_cannot_be_computed_again_is_said(shop: Any, learnable_shop: Tables
                 [snapshot.snapshot_id],
             )
     _, changed = explained("u001", "p01")
-    assert changed.waterfall is None
+    assert changed.reasons is None and changed.waterfall is not None
     assert "data have changed" in changed.notes[-1]
 
 

@@ -17,10 +17,11 @@ import tasks.quotes.repricing
 from models.pricing.policy import Exploration, Guardrails, PricingPolicy
 from tasks.books.candidates import remaining_stock
 from tasks.database import transaction
+from tasks.quotes.between_books import verify_between_books
 from tasks.quotes.explain import explain_quote
 from tasks.quotes.quote import quote
 from tasks.quotes.replay import replay
-from tasks.quotes.reprice import RepriceTally, reprice_all, reprice_until, reprice_waiting
+from tasks.quotes.reprice import RepriceTally, queue_left_behind, reprice_all, reprice_until, reprice_waiting
 from tasks.quotes.repricing import continued_book, reprice_products, reprice_users
 from tasks.registry.versions import VersionNotFoundError
 from tasks.training.features import read_decisions
@@ -260,6 +261,41 @@ def test_a_pair_is_priced_by_its_products_own_terms_until_those_are_set_anew(boo
     assert (after.source, after.price > answer.price) == ("personal", True)
 
 
+def test_a_pair_that_its_product_left_behind_follows(book_shop: Any) -> None:
+    book_shop.published(FREE)
+    record(book_shop)
+    reprice(book_shop)
+    book_shop.run(f"UPDATE data.products SET unit_cost = 0.9 * list_price WHERE product_id = '{PRODUCT}'")
+    only_products(book_shop)
+    book_shop.run("DELETE FROM pricing.reprice_queue")  # as if the pair had been met just then, and not been seen
+    assert quote(USER, PRODUCT).reasons[-1] == "market_moved"
+    with transaction(book_shop.url) as connection:
+        assert queue_left_behind(connection) == 1
+    reprice(book_shop)
+    assert quote(USER, PRODUCT).source == "personal"
+    with transaction(book_shop.url) as connection:
+        assert queue_left_behind(connection) == 0
+
+
+@pytest.mark.parametrize("lift", [0.7, 1.4], ids=["the uniform price fell a step", "rose a step"])
+def test_pairs_are_bounded_by_the_uniform_price_that_is_quoted(book_shop: Any, lift: float) -> None:
+    stepping = FREE.guardrails.model_copy(update={"maximum_step": 0.05, "above_uniform": False})
+    book_shop.published(FREE.model_copy(update={"satisfaction_weight": 0.9 if lift > 1 else 0.0}))
+    # so different that the second book cannot come all the way
+    book_shop.published(PricingPolicy(guardrails=stepping, satisfaction_weight=0.0 if lift > 1 else 0.9))
+    record(book_shop, times=20)
+    reprice(book_shop)
+    held = book_shop.rows(
+        "SELECT user_id, product_id, price, uniform_price FROM pricing.live_prices WHERE repriced_at IS NOT NULL"
+    )
+    assert len(held) > 5
+    assert (held["price"] <= held["uniform_price"]).all()
+    for row in held.itertuples():
+        answer = quote(str(row.user_id), str(row.product_id))
+        assert replay(answer.quote_id).figures["upper"][0] is not None
+    assert verify_between_books() == len(held)
+
+
 def test_an_event_of_after_the_transaction_began_is_seen_by_it(book_shop: Any) -> None:
     book_shop.published(FREE)
     book_shop.run("DELETE FROM pricing.reprice_queue")
@@ -385,6 +421,37 @@ def test_the_bid_price_follows_sales_and_requests(book_shop: Any) -> None:
     assert bid == 0
 
 
+def test_sales_of_plentiful_stock_move_nobodys_price(book_shop: Any) -> None:
+    book_shop.run(
+        "INSERT INTO data.inventory (dataset, pool_id, product_id, capacity) VALUES ('shop', 'plenty', 'p03', 60)"
+    )
+    book_shop.published(PricingPolicy(guardrails=Guardrails(minimum_margin=0.05, maximum_markup=3.0)))
+    quotes = [quote(f"u{number:03d}", PRODUCT) for number in range(1, 10)]
+    sell = "SELECT pricing.record_outcome('{}', true, {})"
+    book_shop.run(sell.format(quotes.pop().quote_id, 30))  # some 13 would be sold in all
+    assert waiting(book_shop) == 0
+    book_shop.run(sell.format(quotes.pop().quote_id, 25))
+    assert waiting(book_shop) == 1
+    reprice(book_shop)
+    assert book_shop.rows("SELECT bid_price FROM pricing.repriced_uniform")["bid_price"].iloc[0] > 0
+
+
+@pytest.mark.parametrize("capacity", [0.47, 3.26, 3.33, 20])
+def test_the_last_of_any_stock_is_noticed(book_shop: Any, capacity: float) -> None:
+    book_shop.run(
+        f"INSERT INTO data.inventory (dataset, pool_id, product_id, capacity) VALUES ('shop', 'kg', 'p03', {capacity})"
+    )
+    book_shop.published(PricingPolicy(guardrails=Guardrails(minimum_margin=0.05, maximum_markup=50.0)))
+    quotes = [quote(f"u{number:03d}", PRODUCT) for number in range(1, 4)]
+    book_shop.run(f"SELECT pricing.record_outcome('{quotes[0].quote_id}', true, {0.97 * capacity})")
+    book_shop.run("DELETE FROM pricing.reprice_queue")
+    book_shop.run(
+        f"SELECT pricing.record_outcome('{quotes[1].quote_id}', true, capacity - pricing.units_sold('shop', 'kg'))"
+        " FROM data.inventory"
+    )
+    assert waiting(book_shop) == 1
+
+
 def test_a_dropped_book_leaves_no_bid_prices(book_shop: Any) -> None:
     book_shop.run(
         "INSERT INTO data.inventory (dataset, pool_id, product_id, capacity) VALUES ('shop', 'some', 'p03', 20)"
@@ -456,6 +523,26 @@ def test_a_price_beyond_a_rule_is_withdrawn_and_nobody_else_waits_for_it(
     assert quote(USER, PRODUCT).reasons[-2:] == ["no_personal_price", "beyond_a_rule"]
     (told,) = [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]
     assert told == "1 prices that continue book 1 break a rule and are withdrawn: {'floor': 1}"
+
+
+def test_a_repriced_quote_is_explained_by_what_was_known_when_it_was_set(book_shop: Any) -> None:
+    book_shop.published(FREE)
+    record(book_shop, times=12)
+    book_shop.run(f"UPDATE data.products SET unit_cost = unit_cost * 1.05 WHERE product_id = '{PRODUCT}'")
+    reprice(book_shop)
+    book_shop.run(f"SELECT pricing.record_event('{USER}', 'view', '{PRODUCT}')")
+    book_shop.run(f"UPDATE data.products SET unit_cost = unit_cost * 1.3 WHERE product_id = '{PRODUCT}'")
+    for user, source in ((USER, "personal"), ("nobody", "uniform")):
+        answer = quote(user, PRODUCT)
+        explained = explain_quote(answer, user, PRODUCT)
+        assert answer.source == source
+        assert explained.waterfall is not None and explained.reasons is not None
+        assert list(explained.waterfall.values())[-1] == float(answer.price)
+        assert any(note.startswith("Set since book 1 went live, by what was known on") for note in explained.notes)
+        if source == "personal":
+            effects = sum(reason.effect for reason in explained.reasons.personal)
+            assert effects == pytest.approx(float(answer.price - answer.uniform_price), abs=0.02)
+            assert "1 events of this user are newer" in explained.notes[-1]
 
 
 def test_a_repriced_quote_is_replayed(book_shop: Any, monkeypatch: pytest.MonkeyPatch) -> None:

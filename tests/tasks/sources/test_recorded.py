@@ -20,9 +20,10 @@ class Unchanging:
     name: str = "shop"
     currency: str = "EUR"
     asked: dict[str, datetime | None] = field(default_factory=dict)
+    version: str = "the same"
 
     def fingerprint(self) -> str | None:
-        return "the same"
+        return self.version
 
     def tables(self) -> frozenset[str]:
         return frozenset(self.rows)
@@ -91,6 +92,28 @@ def test_events_and_outcomes_become_behaviour_and_offers_once(book_shop: Any, co
     third = collected()
     assert third.row_counts["behaviour"] == first.row_counts["behaviour"] + 1  # of those recorded, the new one alone
     assert third.row_counts["offers"] == first.row_counts["offers"]
+
+
+def test_an_event_that_the_shops_own_tables_tell_as_well_counts_once(
+    book_shop: Any, collected: Any, learnable_shop: dict[str, pd.DataFrame]
+) -> None:
+    first = collected()
+    book_shop.published()
+    known, new = (f"00000000-0000-0000-0000-00000000000{number}" for number in (1, 2))
+    behaviour = learnable_shop["behaviour"]
+    behaviour.loc[behaviour.index[-1], "event_id"] = known
+    validate.fn(collect_from(Unchanging(learnable_shop | {"behaviour": behaviour}, version="another"), book_shop.url))
+    before = book_shop.rows(f"SELECT * FROM data.behaviour WHERE event_id = '{known}'")
+    for event_id in (known, new):
+        book_shop.run(f"SELECT pricing.record_event('u001', 'cart', 'p07', event_id => '{event_id}')")
+    at_the_end_of_the_log(book_shop)
+    told = behaviour.tail(1).assign(event_id=new, user_id="u001", kind="cart", product_id="p07")
+    both = Unchanging(learnable_shop | {"behaviour": pd.concat([behaviour, told])}, version="a third")
+    validate.fn(collect_from(both, book_shop.url))
+    rows = book_shop.rows("SELECT * FROM data.behaviour")
+    assert len(rows) == first.row_counts["behaviour"] + 2  # the last one under its new id, and the new one
+    pd.testing.assert_frame_equal(book_shop.rows(f"SELECT * FROM data.behaviour WHERE event_id = '{known}'"), before)
+    assert book_shop.rows("SELECT collected FROM pricing.events")["collected"].all()
 
 
 def test_what_is_recorded_in_another_age_stays_where_it_is(

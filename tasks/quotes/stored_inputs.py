@@ -1,0 +1,84 @@
+"""Prices computed again from what is stored beside them: the same pricing code, under their book's policy and terms."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import date
+from typing import Any, Self
+
+import pandas as pd
+
+from models.demand.demand_curve import DemandCurve
+from models.pricing.decide import explain, price_decisions
+from models.pricing.policy import PricingPolicy
+from models.pricing.shadow_prices import BookTerms
+from tasks.books.candidates import exploration_period
+from tasks.books.price import uniform_policy
+from tasks.data.snapshots import Snapshot
+
+PRODUCT_TERMS = ("list_price", "unit_cost", "floor", "ceiling", "pool_id", "bid_price")
+AMOUNTS = (
+    "list_price", "unit_cost", "floor", "ceiling", "bid_price", "sensitivity", "valuation", "live_price",
+    "live_propensity", "uniform_sensitivity", "uniform_valuation", "live_uniform_price",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class BookInputs:
+    """What all prices of a book have in common, those set between it and the next included."""
+
+    policy: PricingPolicy
+    currency: str
+    terms: BookTerms
+    period: date
+
+    @classmethod
+    def of(cls, book: Mapping[str, Any]) -> Self:
+        """Read a row with the columns of pricing.books and of its snapshot."""
+        given = {name: book[name] for name in ("snapshot_id", "dataset", "currency", "row_counts", "as_of")}
+        policy = PricingPolicy.from_mapping(book["policy"], origin=f"book {book['book_id']}")
+        return cls(policy, book["currency"], BookTerms(**book["terms"]), exploration_period(Snapshot(**given)))
+
+    def personal_prices(self, rows: pd.DataFrame) -> pd.DataFrame:
+        """Price rows of user_id, product_id, pool_id and AMOUNTS (those absent: NaN), as `price_decisions` gives them.
+
+        Only users who consent have personal prices.
+        """
+        return self._of_users(price_decisions, rows)
+
+    def personal_steps(self, rows: pd.DataFrame) -> pd.DataFrame:
+        """Return the waterfall of the same, as `explain` gives it."""
+        return self._of_users(explain, rows)
+
+    def uniform_prices(self, rows: pd.DataFrame) -> pd.DataFrame:
+        """Price the products of such rows for nobody in particular: nobody is asked for consent, and nothing drawn."""
+        return self._of_nobody(price_decisions, rows)
+
+    def uniform_steps(self, rows: pd.DataFrame) -> pd.DataFrame:
+        """Return the waterfall of the same."""
+        return self._of_nobody(explain, rows)
+
+    def _of_users(self, made: Callable[..., pd.DataFrame], rows: pd.DataFrame) -> pd.DataFrame:
+        given = _complete(rows)
+        return made(
+            given, _curve(given), _curve(given, "uniform_"), self.policy, self.currency,
+            live_price=given["live_price"], live_uniform_price=given["live_uniform_price"],
+            live_propensity=given["live_propensity"], exploration_period=self.period, terms=self.terms,
+        )  # fmt: skip
+
+    def _of_nobody(self, made: Callable[..., pd.DataFrame], rows: pd.DataFrame) -> pd.DataFrame:
+        given = _complete(rows)
+        curve, live = _curve(given, "uniform_"), given["live_uniform_price"]
+        return made(
+            given, curve, curve, uniform_policy(self.policy), self.currency,
+            live_price=live, live_uniform_price=live, terms=self.terms,
+        )  # fmt: skip
+
+
+def _complete(rows: pd.DataFrame) -> pd.DataFrame:
+    given = rows.reindex(columns=["user_id", "product_id", "pool_id", *AMOUNTS])
+    given["pool_id"] = given["pool_id"].astype(object)
+    return given.astype(dict.fromkeys(AMOUNTS, "float64")).assign(consent=True)
+
+
+def _curve(given: pd.DataFrame, prefix: str = "") -> DemandCurve:
+    return DemandCurve(given[f"{prefix}sensitivity"].to_numpy(), given[f"{prefix}valuation"].to_numpy())
