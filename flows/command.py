@@ -273,10 +273,7 @@ def forget(user: Annotated[str, typer.Argument(help="A user's id.")]) -> None:
 def replay(quote_id: Annotated[str, typer.Argument(help="A quote's id, as pricing.quote returned it.")]) -> None:
     """Compute a past price again, digit by digit, from what was stored with it, and say what it came from."""
     with _database():
-        from tasks.servers.environment import environment
-        from tasks.settings import Settings
-
-        os.environ.update(environment(Settings()))
+        _find_servers()
         from tasks.quotes.replay import replay as replay_quote
 
         answers.print_replay(replay_quote(quote_id))
@@ -335,10 +332,7 @@ def _quote_one(user: str, product: str) -> None:
 
 def _explain_one(answer: "Quote", user: str, product: str) -> None:
     """How the price came about; the price itself is printed by now, for this takes the model and some seconds."""
-    from tasks.servers.environment import environment
-    from tasks.settings import Settings
-
-    os.environ.update(environment(Settings()))
+    _find_servers()
     from tasks.quotes.explain import explain_quote
 
     try:
@@ -372,13 +366,18 @@ def _platform() -> Iterator[None]:
     """The database, and the environment in which Prefect, MLflow and Great Expectations find it and stay quiet."""
     answers.show_progress()
     with _database():
-        from tasks.servers.environment import environment
-        from tasks.settings import Settings
-
         # An error reaches the person as one line from main(); Prefect keeps the whole of it in the run's log.
         os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
-        os.environ.update(environment(Settings()))
+        _find_servers()
         yield
+
+
+def _find_servers() -> None:
+    """Set the environment in which Prefect and MLflow are found."""
+    from tasks.servers.environment import environment
+    from tasks.settings import Settings
+
+    os.environ.update(environment(Settings()))
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ from tasks.settings import Settings
 
 MIGRATION_LOCK = 7_265_001  # any number, the same in every process
 
+BLOCK_PAGES = 4_096  # of 8 KiB: some 250,000 rows of the contract's tables
 ARROW_TYPES = {  # by Postgres type oid
     16: pa.bool_(),
     20: pa.int64(),
@@ -167,9 +168,10 @@ def read_arrow(connection: Connection, text: str, parameters: Mapping[str, objec
 
 
 def read_blocks(
-    connection: Connection, table: Sequence[str], columns: Sequence[str], pages: int = 4_096
+    connection: Connection, table: Sequence[str], columns: Sequence[str], pages: int | None = None
 ) -> Iterator[pa.Table]:
-    """Some columns of schema.table as Arrow, in blocks of so many of its pages of 8 KiB, however long the table is."""
+    """Some columns of schema.table as Arrow, in blocks of so many of its pages (BLOCK_PAGES), however long it is."""
+    pages = pages or BLOCK_PAGES
     chosen, source = names.SQL(", ").join(map(names.Identifier, columns)), names.Identifier(*table)
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_relation_size(%s::regclass) / 8192", [source.as_string(connection)])

@@ -9,7 +9,6 @@ from time import perf_counter
 
 import numpy as np
 import pandas as pd
-import torch
 from prefect import task
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 
@@ -28,7 +27,7 @@ from models.simulation.season_pricing import LIST_PRICE
 from tasks.markdown import markdown_table
 from tasks.registry.policies import read_policy
 from tasks.training.encoders import chosen_encoders, embed_pictures, embed_texts
-from tasks.training.gpu import gpu_slot
+from tasks.training.gpu import best_device, gpu_slot
 
 log = logging.getLogger("pricing.simulate")
 
@@ -117,7 +116,7 @@ def learn(config: MarketplaceConfig) -> Trial:
         ContentError: an encoder's files are not those that were checked.
         TrainingError: the simulated offers hold one outcome only.
     """
-    started, device = perf_counter(), torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    started, device = perf_counter(), best_device()
     simulated, training_config = simulate(config), replace(SMALL_LOG_TRAINING, seed=config.seed)
     log.info("seed %d: %s offers and %s requests in %s", config.seed, f"{len(simulated.log):,}",
              f"{len(simulated.requests):,}", config.domain)  # fmt: skip

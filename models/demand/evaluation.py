@@ -35,14 +35,13 @@ class Evaluation:
 def evaluate_demand(
     fitted: FittedDemand,
     split: Split,
-    champion: FittedDemand | None = None,
-    champion_test: Decisions | None = None,
+    champion: DemandCurve | None = None,
     seed: int = 0,
 ) -> Evaluation:
     """Measure a model fit on `split.train`, and baselines fit on the same offers, on `split.test`.
 
     All intervals are at 95 % and clustered by user. The curves are judged at the prices that were shown.
-    `champion_test` is the same test part with content for the champion's encoders, where those are others.
+    `champion` is what the champion says of the test part.
     """
     test, rate = split.test, ConstantRate.fit(split.train)
     peers: dict[str, PurchaseModel] = {
@@ -53,7 +52,7 @@ def evaluate_demand(
     curve = fitted.curve(test)
     predicted = {name: model.probability(test, test.price_ratio) for name, model in peers.items()}
     if champion is not None:
-        predicted[CHAMPION] = champion.probability(champion_test or test, test.price_ratio)
+        predicted[CHAMPION] = champion.purchase_probability(test.price_ratio)
     predicted[DEMAND_MODEL] = curve.purchase_probability(test.price_ratio)
     outcomes = Outcomes.of(test.purchased, test.weight, test.frame["user_id"])
     measured = {name: evaluate(outcomes, p, rate.rate, seed) for name, p in predicted.items()}
@@ -70,11 +69,9 @@ def evaluate_demand(
     )
 
 
-def gain_over_champion(
-    fitted: FittedDemand, test: Decisions, champion: FittedDemand, champion_test: Decisions, seed: int = 0
-) -> dict[str, float]:
+def gain_over_champion(curve: DemandCurve, champion: DemandCurve, test: Decisions, seed: int = 0) -> dict[str, float]:
     """Return what `evaluate_demand` says of the log loss gained over a champion, where only that is asked."""
-    own, other = fitted.probability(test, test.price_ratio), champion.probability(champion_test, test.price_ratio)
+    own, other = (one.purchase_probability(test.price_ratio) for one in (curve, champion))
     outcomes = Outcomes.of(test.purchased, test.weight, test.frame["user_id"])
     return _with_interval(f"log_loss_gain_over_{CHAMPION}", log_loss_difference(outcomes, other, own, seed))
 

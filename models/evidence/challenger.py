@@ -45,6 +45,11 @@ class Contender:
     demand: Demand
     test: Decisions
 
+    @property
+    def curve(self) -> DemandCurve:
+        """What the model says of all held-out offers."""
+        return self.demand.curve(self.test)
+
     def prices(
         self, rows: Flags, policy: PricingPolicy, currency: str, live: pd.DataFrame | None = None
     ) -> tuple[pd.DataFrame, DemandCurve]:

@@ -20,16 +20,16 @@ FLAT = 1e-9  # of the units: what a higher bid price saves at least, if it count
 class BidPriceCurve:
     """What a unit of one pool's stock is worth by how much of it is left for all requests of a book.
 
-    ``units`` rises and ``bid_price``, in money, falls with it: float64 ``[points]``. ``requests`` is how many of the
-    book's rows sell from the pool.
+    ``units`` rises and ``bid_price``, in money, falls with it: float64 ``[points]``. ``requests`` is how many units the
+    book expects to be asked for.
     """
 
     pool_id: str
-    requests: int
+    requests: float
     units: FloatArray
     bid_price: FloatArray
 
-    def at(self, remaining: float, requested: int) -> float:
+    def at(self, remaining: float, requested: float) -> float:
         """Return the bid price where so many units are left and so many of the requests have come.
 
         Those still to come have the mix of all, so that each open request has the share of the stock that it would
@@ -54,11 +54,11 @@ def bid_price_curves(
     requests, list_prices = np.zeros(pools), np.zeros(pools)
     for portfolio, _ in parts:
         sold = (portfolio.pool >= 0) & (portfolio.quantity > 0)
-        pool = portfolio.pool[sold]
-        requests += np.bincount(pool, minlength=pools)
-        list_prices += np.bincount(pool, portfolio.objective.list_price[sold], pools)
-    bids = np.outer(SHARES, list_prices / np.maximum(requests, 1))
-    bids = np.vstack([own[:pools], bids])
+        pool, quantity = portfolio.pool[sold], portfolio.quantity[sold]
+        requests += np.bincount(pool, quantity, pools)
+        list_prices += np.bincount(pool, quantity * portfolio.objective.list_price[sold], pools)
+    mean_list_price = list_prices / np.where(requests > 0, requests, 1.0)
+    bids = np.vstack([own[:pools], np.outer(SHARES, mean_list_price)])
     units = np.zeros_like(bids)
     for portfolio, response in parts:
         for tried, bid in zip(units, bids, strict=True):
@@ -67,10 +67,10 @@ def bid_price_curves(
     of_book = [state.limit if state.shadow_price > 0 else state.achieved for state in solution.states[:pools]]
     sales = np.array(of_book) + (1 - explored_share) * (units - units[0])
     for number in np.flatnonzero(units[0] > 0).tolist():
-        yield _curve(pool_ids[number], int(requests[number]), sales[:, number], bids[:, number])
+        yield _curve(pool_ids[number], float(requests[number]), sales[:, number], bids[:, number])
 
 
-def _curve(pool_id: str, requests: int, units: FloatArray, bids: FloatArray) -> BidPriceCurve:
+def _curve(pool_id: str, requests: float, units: FloatArray, bids: FloatArray) -> BidPriceCurve:
     """Order the points; of bid prices that sell the same, because a guardrail holds them all, the least stays."""
     order = np.argsort(bids, kind="stable")
     units, bids = np.maximum(units[order], np.finfo(float).tiny), bids[order]

@@ -33,15 +33,14 @@ def price_decisions(
     live_uniform_price: ArrayLike | None = None,
     live_propensity: ArrayLike | None = None,
     exploration_period: date | None = None,
-    shadow_price: ArrayLike | None = None,
     terms: BookTerms | None = None,
 ) -> pd.DataFrame:
     """Price every decision; the result is indexed and ordered like ``decisions``.
 
     ``decisions`` has the columns user_id, product_id, list_price, unit_cost, floor, ceiling (NaN: none) and
     consent, money in ``currency``. The curves have one row per decision, ``uniform_curve`` without any
-    personal data. ``live_price`` and ``live_uniform_price`` (NaN: none) are what maximum_step counts from;
-    ``shadow_price`` is what a unit of scarce stock is worth. Prices are explored only in an
+    personal data. ``live_price`` and ``live_uniform_price`` (NaN: none) are what maximum_step counts from.
+    Prices are explored only in an
     ``exploration_period``, a day on which one user and product always draw the same price; ``live_propensity`` (NaN:
     none) says with which density the live price was drawn in that same period, and such a draw stays.
 
@@ -56,7 +55,7 @@ def price_decisions(
     price. Raises PricingInputError where columns or rows are missing, PolicyError where the currency cannot
     have the policy's price ending or the terms are missing.
     """
-    given = read_inputs(decisions, curve, uniform_curve, live_price, live_uniform_price, shadow_price)
+    given = read_inputs(decisions, curve, uniform_curve, live_price, live_uniform_price)
     rows = _priced_alone(decisions, given, policy, currency, terms)
     shown = explored(decisions, given, rows, policy, exploration_period, live_propensity)
     table = _outcomes(given, rows, shown)
@@ -76,7 +75,6 @@ def explain(
     live_uniform_price: ArrayLike | None = None,
     live_propensity: ArrayLike | None = None,
     exploration_period: date | None = None,
-    shadow_price: ArrayLike | None = None,
     terms: BookTerms | None = None,
 ) -> pd.DataFrame:
     """Return the waterfall of every decision: a column per step, in order, holding the price after it.
@@ -85,7 +83,7 @@ def explain(
     rounding to an admissible price, and ends at the price shown. Arguments and errors are those of
     `price_decisions`; the steps of a refused row end in NaN.
     """
-    given = read_inputs(decisions, curve, uniform_curve, live_price, live_uniform_price, shadow_price)
+    given = read_inputs(decisions, curve, uniform_curve, live_price, live_uniform_price)
     rows = _priced_alone(decisions, given, policy, currency, terms)
     shown = explored(decisions, given, rows, policy, exploration_period, live_propensity)
     personal = rows.personal
@@ -129,7 +127,7 @@ def _priced_alone(
             "price them with models.pricing.price_book, or give the terms of the book they belong to"
         )
     terms = terms or BookTerms()
-    shadow = terms.shadow_prices(decisions, given.shadow_price)
+    shadow = terms.shadow_prices(decisions)
     return best_prices(given, policy, currency, shadow, terms.parity_band)
 
 

@@ -54,7 +54,7 @@ class PricedUnder:
         frame = decision.frame
         amounts = frame["list_price"].to_numpy("float64"), frame["unit_cost"].to_numpy("float64")
         objective = Objective(curve, *amounts, self.policy.satisfaction_weight)
-        shadow = self.terms.shadow_prices(frame, np.zeros(1)) if scarce else ShadowPrices()
+        shadow = self.terms.shadow_prices(frame) if scarce else ShadowPrices()
         return float(ChargedObjective(objective, shadow).optimum()[0])
 
 

@@ -38,7 +38,6 @@ class PricingInputs:
     ceiling: FloatArray
     live_price: FloatArray
     live_uniform_price: FloatArray
-    shadow_price: FloatArray
     consent: Flags
     curve: DemandCurve
     uniform_curve: DemandCurve
@@ -54,7 +53,6 @@ def read_inputs(
     uniform_curve: DemandCurve,
     live_price: ArrayLike | None,
     live_uniform_price: ArrayLike | None,
-    shadow_price: ArrayLike | None,
 ) -> PricingInputs:
     """Return the inputs of every decision, with the invalid ones named.
 
@@ -67,8 +65,6 @@ def read_inputs(
     columns = {name: _column(decisions[name], name, rows) for name in COLUMNS[2:6]}
     columns["live_price"] = _column(live_price, "live_price", rows)
     columns["live_uniform_price"] = _column(live_uniform_price, "live_uniform_price", rows)
-    shadow = np.zeros(rows) if shadow_price is None else shadow_price
-    columns["shadow_price"] = _column(shadow, "shadow_price", rows)
     for name, given in (("curve", curve), ("uniform_curve", uniform_curve)):
         if len(given) != rows:
             raise PricingInputError(f"{name} has {len(given)} rows for {rows} decisions: give one a decision")
@@ -108,7 +104,6 @@ def _checks(
         yield name, ~(np.isnan(columns[name]) | ((columns[name] >= 0) & (columns[name] <= limit)))
     for name in ("live_price", "live_uniform_price"):
         yield name, ~(np.isnan(columns[name]) | ((columns[name] > 0) & (columns[name] <= limit)))
-    yield "shadow_price", ~(np.abs(columns["shadow_price"]) <= limit)
     yield "consent", unknown_consent
     yield "uniform_demand_curve", ~_is_demand(uniform_curve)
     yield "demand_curve", consent & ~_is_demand(curve)
@@ -127,7 +122,7 @@ def _usable(
     invalid: NDArray[np.object_],
 ) -> PricingInputs:
     is_bad = pd.notna(invalid)
-    harmless = {"list_price": 1.0, "unit_cost": 0.0, "shadow_price": 0.0}
+    harmless = {"list_price": 1.0, "unit_cost": 0.0}
     columns = {name: np.where(is_bad, harmless.get(name, np.nan), column) for name, column in columns.items()}
     uniform = DemandCurve(
         np.where(is_bad, 1.0, uniform_curve.sensitivity), np.where(is_bad, 1.0, uniform_curve.valuation)

@@ -197,6 +197,11 @@ class PricingPolicy(BaseModel):
     disclosure: Disclosure = Field(default=Disclosure(), description="What users are told about personal prices.")
 
     @property
+    def of_uniform_prices(self) -> Self:
+        """The policy of a product's uniform price: held to itself it is not above uniform, and should not say so."""
+        return self.model_copy(update={"guardrails": self.guardrails.model_copy(update={"above_uniform": True})})
+
+    @property
     def binds_whole_book(self) -> bool:
         """Whether some limit can only be kept by pricing all decisions together."""
         return self.portfolio != Portfolio() or self.fairness.parity_bound is not None

@@ -141,8 +141,9 @@ def solve(parts: Parts, pool_ids: list[str]) -> Solution:
         multipliers = search.settle(multipliers, tightening)
         trial = search.offer(multipliers)
         excess = search.excess_of(trial.used)
-        # exploration may as well use less than the best prices would, which is given back once
-        spare = np.where((multipliers > 0) & (excess < -SPARE), excess, 0.0) * (attempt == 0)
+        # Exploration may as well use less than the best prices would. What is given back moves the explored share of
+        # them by nothing, so a little is left over, and given back again; but not where it once was too much.
+        spare = np.where((multipliers > 0) & (excess < -SPARE) & (short == 0), excess, 0.0)
         if not (((excess > 0) & ~search.out_of_reach) | (spare < 0)).any():
             break
         short = np.where(excess > 0, multipliers, short)

@@ -213,7 +213,7 @@ class _Market:
     def read(cls, request: BookRequest, parity_band: float | None) -> "_Market":
         decisions, policy = request.decisions, request.policy
         live = request.live_price, request.live_uniform_price
-        given = read_inputs(decisions, request.curve, request.uniform_curve, *live, None)
+        given = read_inputs(decisions, request.curve, request.uniform_curve, *live)
         rows = best_prices(given, policy, request.currency, ShadowPrices(), parity_band)
         left = pd.Series(_stock(request), dtype=np.float64)
         pool_id = decisions.get("pool_id", pd.Series(None, decisions.index, dtype=object))

@@ -46,12 +46,12 @@ class BookTerms:
     discount_charge: float = 0.0
     parity_band: float | None = None
 
-    def shadow_prices(self, decisions: pd.DataFrame, further: FloatArray | float) -> ShadowPrices:
-        """Return what these decisions are charged, a ``further`` charge per unit included.
+    def shadow_prices(self, decisions: pd.DataFrame) -> ShadowPrices:
+        """Return what these decisions are charged.
 
         Where one has a ``bid_price`` of its own, set since the book, it takes the place of its pool's.
         """
-        unit = np.asarray(further, np.float64) - self.volume_bonus
+        unit = np.full(len(decisions), -self.volume_bonus)
         if ("pool_id" in decisions and self.bid_prices) or "bid_price" in decisions:
             unit = unit + self.bid_prices_of(decisions)
         return ShadowPrices(unit, self.revenue_bonus, self.discount_charge)

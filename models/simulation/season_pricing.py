@@ -54,7 +54,7 @@ class ModelPricer:
         cls, decisions: Decisions, curve: DemandCurve, uniform_curve: DemandCurve, policy: PricingPolicy, currency: str
     ) -> Self:
         """Return the pricer of decisions with their curves; the errors are those of `read_inputs`."""
-        return cls(read_inputs(decisions.frame, curve, uniform_curve, None, None, None), policy, currency)
+        return cls(read_inputs(decisions.frame, curve, uniform_curve, None, None), policy, currency)
 
     def select(self, rows: Integers) -> Self:
         """Return the same for some of the rows."""

@@ -1,6 +1,6 @@
--- A book from its first row to its last: staged, perhaps in review, published, dropped. Its tables belong to the owner of
--- the platform and not to who fills them: a worker may insert into them until they are attached, and from then on only
--- read them. What a book holds is hashed and counted here, never told by who made it.
+-- A book from its first row to its last: staged, perhaps in review, published, dropped. Its tables belong to the owner
+-- of the platform and not to who fills them: a worker may insert into them until they are attached, and from then on
+-- only read them. What a book holds is hashed and counted here, never told by who made it.
 
 CREATE OR REPLACE FUNCTION pricing.stage_prices(staged_book_id bigint) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -105,8 +105,8 @@ BEGIN
     PERFORM pricing.make_live(published_book_id, 'publish');
 END $$;
 
--- Drop the prices of a book that is neither live nor the one that a rollback returns to; its row in pricing.books stays as
--- history. Who gives up waiting for an approval spares a book that has just got it.
+-- Drop the prices of a book that is neither live nor the one that a rollback returns to; its row in pricing.books stays
+-- as history. Who gives up waiting for an approval spares a book that has just got it.
 CREATE OR REPLACE FUNCTION pricing.drop_prices(dropped_book_id bigint, unless_approved boolean DEFAULT false) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE parent text;

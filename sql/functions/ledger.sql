@@ -89,8 +89,8 @@ BEGIN
     ON CONFLICT (singleton) DO UPDATE SET book_id = excluded.book_id, ledger_hash = excluded.ledger_hash;
 END $$;
 
--- A hash of every price of a book, attached or still staged, and of what its stock is worth as it goes. Rows are hashed user by user and the users' hashes
--- together, so that no step holds the whole book.
+-- A hash of every price of a book, attached or still staged, and of what its stock is worth as it goes. Rows are hashed
+-- user by user and the users' hashes together, so that no step holds the whole book.
 CREATE OR REPLACE FUNCTION pricing.book_content_hash(hashed_book_id bigint) RETURNS text
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET TimeZone = 'UTC' SET extra_float_digits = 1 AS $$
 DECLARE content_hash text;

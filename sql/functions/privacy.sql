@@ -45,8 +45,8 @@ BEGIN
     RETURN NEXT;
 END $$;
 
--- Remove a person from loads that were refused, or that still wait for their validation. With the caller's rights: these
--- tables belong to the worker, whose triggers must not run with the owner's.
+-- Remove a person from loads that were refused, or that still wait for their validation. With the caller's rights:
+-- these tables belong to the worker, whose triggers must not run with the owner's.
 CREATE OR REPLACE FUNCTION pricing.forget_waiting(forgotten_user_id text)
 RETURNS TABLE (place text, row_count bigint)
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$

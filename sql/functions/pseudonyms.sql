@@ -1,5 +1,5 @@
--- The name under which a user is stored: HMAC-SHA-256 (RFC 2104) of the id in hexadecimal, or the id itself where no key
--- was made. Who can read the tables but not the key cannot tell whose rows they are, nor try ids out.
+-- The name under which a user is stored: HMAC-SHA-256 (RFC 2104) of the id in hexadecimal, or the id itself where no
+-- key was made. Who can read the tables but not the key cannot tell whose rows they are, nor try ids out.
 CREATE OR REPLACE FUNCTION pricing.stored_user_id(user_id text) RETURNS text
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE hashed bytea;

@@ -21,8 +21,9 @@ BEGIN
     RETURN NULL;
 END $$;
 
--- Another book is live: it has not seen what was recorded and has not been collected yet, or was collected after its own
--- data (it was in review meanwhile, or is returned to), nor, perhaps, what the market did while it was made. Who reprices meanwhile is waited for, by the table that they write, so that nobody prices for a book that has just gone.
+-- Another book is live: it has not seen what was recorded and has not been collected yet, or was collected after its
+-- own data (it was in review meanwhile, or is returned to), nor, perhaps, what the market did while it was made. Who
+-- reprices meanwhile is waited for, by the table that they write, so that nobody prices for a book that has just gone.
 CREATE OR REPLACE FUNCTION pricing.queue_unseen_changes() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN

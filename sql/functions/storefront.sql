@@ -32,7 +32,8 @@ BEGIN
     PERFORM pricing.refuse_bad_id('user_id', quote.user_id);
     PERFORM pricing.refuse_bad_id('product_id', quote.product_id);
     asking := pricing.stored_user_id(quote.user_id);
-    SELECT books.book_id, books.dataset, books.currency, books.model_version, books.disclosure, books.expires_at INTO book
+    SELECT books.book_id, books.dataset, books.currency, books.model_version, books.disclosure, books.expires_at
+    INTO book
     FROM pricing.live JOIN pricing.books ON books.book_id = live.book_id;
     IF NOT FOUND THEN
         RAISE EXCEPTION 'no price book is live yet: publish one with `pricing run`'
@@ -96,8 +97,8 @@ BEGIN
     currency := book.currency;
     expires_at := book.expires_at;
     book_id := book.book_id;
-    -- Nobody guesses it: 62 bits and more are random. Where the server has ids that rise with time, new rows lie side by
-    -- side in the index, and fewer of its pages are written.
+    -- Nobody guesses it: 62 bits and more are random. Where the server has ids that rise with time, new rows lie side
+    -- by side in the index, and fewer of its pages are written.
     IF current_setting('server_version_num')::integer < 180000 THEN
         quote_id := gen_random_uuid();
     ELSE
@@ -155,7 +156,8 @@ BEGIN
         INSERT INTO pricing.reprice_queue (user_id) VALUES (acting);
     ELSIF NOT EXISTS (SELECT FROM pricing.events AS known
                       WHERE known.event_id = recorded AND known.user_id = acting
-                        AND (known.kind, known.product_id) IS NOT DISTINCT FROM (record_event.kind, record_event.product_id)) THEN
+                        AND (known.kind, known.product_id)
+                            IS NOT DISTINCT FROM (record_event.kind, record_event.product_id)) THEN
         RAISE EXCEPTION 'event % is another one already', recorded USING ERRCODE = 'unique_violation';
     END IF;
     RETURN recorded;

@@ -1,5 +1,6 @@
 -- What is wrong with the ledger: entries whose own hash, link to the entry before, or number is not as it should be;
--- books that are no longer what their entry says, or have none; and a last entry that is not the one the live book came with.
+-- books that are no longer what their entry says, or have none; and a last entry that is not the one the live book came
+-- with.
 WITH chained AS (
     SELECT ledger AS entry, lag(hash, 1, 'genesis') OVER (ORDER BY entry_id) AS hash_before,
            row_number() OVER (ORDER BY entry_id) AS expected_id

@@ -1,6 +1,6 @@
 -- The pairs that claimed users and pairs stand for, each as of the newest that is known of user and market: what a
--- consenting user is quoted a personal price for, and what they have met since, where offers were ever logged of it. The
--- transaction may have begun before an event that it has claimed, so its own time does not count.
+-- consenting user is quoted a personal price for, and what they have met since, where offers were ever logged of it.
+-- The transaction may have begun before an event that it has claimed, so its own time does not count.
 WITH claimed AS (
     SELECT asked.user_id, asked.product_id
     FROM unnest(%(users)s::text[], %(products)s::text[]) AS asked (user_id, product_id)
@@ -29,7 +29,8 @@ acted AS MATERIALIZED (
     SELECT user_id, greatest(
         %(as_of)s,
         (SELECT max(occurred_at) FROM data.behaviour
-         WHERE behaviour.dataset = %(dataset)s AND behaviour.user_id = claimed.user_id AND occurred_at <= statement_timestamp()),
+         WHERE behaviour.dataset = %(dataset)s AND behaviour.user_id = claimed.user_id
+           AND occurred_at <= statement_timestamp()),
         (SELECT max(occurred_at) FROM pricing.events
          WHERE events.user_id = claimed.user_id AND events.dataset = %(dataset)s AND NOT events.collected
            AND occurred_at <= statement_timestamp())) AS newest

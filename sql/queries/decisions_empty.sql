@@ -1,4 +1,5 @@
--- Decisions still to be made: the same columns, without an outcome.
+-- Decisions still to be made: the columns of offers, without an outcome.
+DROP TABLE IF EXISTS decision;
 CREATE TEMPORARY TABLE decision ON COMMIT DROP AS
 SELECT offer_id AS decision_id, user_id, product_id, offered_at AS decided_at,
        list_price, unit_cost, floor, ceiling, quantity, pool_id, attributes,

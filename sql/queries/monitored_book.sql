@@ -1,4 +1,5 @@
--- The live book, what it promises by, how much of its life is over and how long the oldest entry of the queue has waited.
+-- The live book, what it promises by, how much of its life is over and how long the oldest entry of the queue has
+-- waited.
 SELECT books.book_id, books.dataset, books.model_version, books.policy, books.currency, snapshots.as_of,
        (extract(epoch FROM %(now)s - books.published_at)
         / extract(epoch FROM books.expires_at - books.published_at))::double precision AS life_spent,

@@ -1,4 +1,5 @@
--- The newest time that the source itself gave. What a storefront recorded runs ahead of it, and must not hide its late rows.
+-- The newest time that the source itself gave. What a storefront recorded runs ahead of it, and must not hide its late
+-- rows.
 SELECT max(occurred_at) AS newest
 FROM data.behaviour
 WHERE dataset = %(dataset)s

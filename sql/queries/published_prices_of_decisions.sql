@@ -1,7 +1,7 @@
--- What later prices of one book continue: the price that the book itself has of each pair now being decided, or else its
--- product's, which steps count from; the propensity of a price it drew; and what the product's uniform price is set from
--- now, its own steps and a bid price since the book included, so that a pair meets the very uniform price that is quoted.
--- A user's prices lie side by side and are read at once.
+-- What later prices of one book continue: the price that the book itself has of each pair now being decided, or else
+-- its product's, which steps count from; the propensity of a price it drew; and what the product's uniform price is set
+-- from now, its own steps and a bid price since the book included, so that a pair meets the very uniform price that is
+-- quoted. A user's prices lie side by side and are read at once.
 WITH own AS MATERIALIZED (
     SELECT personal.user_id, personal.product_id, personal.price, personal.randomised, personal.propensity
     FROM (SELECT DISTINCT user_id FROM decision) AS deciding

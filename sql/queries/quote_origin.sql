@@ -1,7 +1,7 @@
--- A logged quote, the price its book still has, the terms of its book and all that the book came from. `live_entry` is the ledger's entry by which
--- the book was live at that moment.
-SELECT quotes.*, books.policy, books.terms, books.currency, books.run_id, books.priced_against, books.content_hash, books.approver,
-       books.state, books.certificate, snapshots.snapshot_id, snapshots.dataset, snapshots.row_counts, snapshots.as_of,
+-- A logged quote, the price its book still has, the terms of its book and all that the book came from. `live_entry` is
+-- the ledger's entry by which the book was live at that moment.
+SELECT quotes.*, books.policy, books.terms, books.currency, books.run_id, books.priced_against, books.content_hash,
+       books.approver, books.state, books.certificate, snapshots.snapshot_id, snapshots.dataset, snapshots.row_counts, snapshots.as_of,
        CASE WHEN quotes.priced_from ? 'repriced_as_of' THEN NULL
             WHEN quotes.source = 'personal' THEN personal.price
             WHEN quotes.source = 'uniform' THEN uniform.price END AS kept_price,

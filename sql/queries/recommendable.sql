@@ -2,7 +2,8 @@
 -- products at their uniform prices; of a book that has expired, all products at their list prices, as they are quoted.
 -- With what says how likely and how profitable a purchase is.
 WITH book AS (
-    SELECT books.book_id, books.dataset, books.currency, (books.policy ->> 'satisfaction_weight')::double precision AS weight,
+    SELECT books.book_id, books.dataset, books.currency,
+           (books.policy ->> 'satisfaction_weight')::double precision AS weight,
            coalesce(books.expires_at <= now(), false) AS has_expired
     FROM pricing.live JOIN pricing.books USING (book_id)
 ),
@@ -21,7 +22,8 @@ SELECT uniform.product_id, products.title, book.currency, book.weight AS satisfa
             ELSE uniform.list_price::double precision END AS list_price, uniform.unit_cost,
        coalesce(personal.sensitivity, uniform.sensitivity) AS sensitivity,
        coalesce(personal.valuation, uniform.valuation) AS valuation,
-       CASE WHEN book.has_expired THEN 'list' WHEN personal.product_id IS NULL THEN 'uniform' ELSE 'personal' END AS source
+       CASE WHEN book.has_expired THEN 'list'
+            WHEN personal.product_id IS NULL THEN 'uniform' ELSE 'personal' END AS source
 FROM book
 JOIN pricing.current_uniform AS uniform USING (book_id)
 JOIN data.products ON products.dataset = book.dataset AND products.product_id = uniform.product_id

@@ -1,5 +1,5 @@
--- What known users did, as the storefront recorded it and no collection has brought in yet, nor any other source: what is
--- in the dataset stays as it is.
+-- What known users did, as the storefront recorded it and no collection has brought in yet, nor any other source: what
+-- is in the dataset stays as it is.
 SELECT event_id::text, user_id, occurred_at, kind, product_id, category, dwell_seconds
 FROM pricing.events
 JOIN data.users USING (dataset, user_id)

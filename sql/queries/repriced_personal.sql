@@ -1,5 +1,5 @@
--- Some of the personal prices that were set since a book and are quoted, those of one of so many parts of the users, with
--- what they and their products' were set from.
+-- Some of the personal prices that were set since a book and are quoted, those of one of so many parts of the users,
+-- with what they and their products' were set from.
 SELECT personal.user_id, personal.product_id, now_set.pool_id, personal.price, personal.lower, personal.upper,
        personal.randomised, personal.propensity, now_set.list_price, now_set.unit_cost, now_set.floor, now_set.ceiling,
        now_set.bid_price, personal.sensitivity, personal.valuation, personal.live_price, personal.live_propensity,

@@ -1,5 +1,5 @@
 -- How scarce some products' stock has become under a book: the curve of what a unit of the pool is worth, the units that it
--- has left, and how many of the book's pairs have been quoted already.
+-- has left, and how many users have asked for its products already; that they ask again is not another request.
 WITH asked AS MATERIALIZED (
     SELECT DISTINCT pool_id FROM pricing.uniform_prices
     WHERE book_id = %(book_id)s AND product_id = ANY (%(products)s) AND pool_id IS NOT NULL
@@ -11,8 +11,7 @@ requested AS (
     SELECT sold.pool_id, count(DISTINCT (user_id, product_id)) AS pairs
     FROM sold
     JOIN pricing.quotes USING (product_id)
-    JOIN pricing.personal_prices AS pair USING (user_id, product_id)
-    WHERE quotes.book_id = %(book_id)s AND pair.book_id = %(book_id)s AND priced_from ? 'pool_id'
+    WHERE quotes.book_id = %(book_id)s AND priced_from ? 'pool_id'
     GROUP BY sold.pool_id
 )
 SELECT curve.pool_id, curve.requests, curve.units, curve.bid_price, coalesce(requested.pairs, 0) AS requested,

@@ -24,7 +24,7 @@ class Block:
 
     @property
     def pairs(self) -> Path:
-        """The file of (user_id, product_id)."""
+        """The file of (user_id, product_id, quantity)."""
         return self.folder / f"{self.number:06d}.pairs.parquet"
 
     @property

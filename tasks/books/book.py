@@ -21,8 +21,8 @@ PRICE_TABLES = ("personal_prices", "uniform_prices")
 
 
 @dataclass(frozen=True)
-class StagedBook:
-    """A book whose prices are written but not yet live."""
+class Book:
+    """A price book by its number; its prices are in tables of its own."""
 
     book_id: int
 
@@ -31,7 +31,7 @@ class StagedBook:
         return "pricing", f"{parent}_{self.book_id}"
 
 
-def stage_book(writing: Connection, description: dict[str, object]) -> StagedBook:
+def stage_book(writing: Connection, description: dict[str, object]) -> Book:
     """Open a book: its row in pricing.books and its empty tables, which nobody sees before the transaction ends.
 
     A book that is made in one transaction leaves nothing behind where that fails, and COPY into a table of the same
@@ -39,17 +39,17 @@ def stage_book(writing: Connection, description: dict[str, object]) -> StagedBoo
     """
     with writing.cursor() as cursor:
         cursor.execute(sql.query("stage_book"), description | {"policy": json.dumps(description["policy"])})
-        book = StagedBook(cursor.fetchone()[0])  # type: ignore[index]
+        book = Book(cursor.fetchone()[0])  # type: ignore[index]
         cursor.execute("SELECT pricing.stage_prices(%s)", [book.book_id])
     return book
 
 
-def write_prices(writing: Connection, book: StagedBook, parent: str, blocks: Iterable[pd.DataFrame]) -> int:
+def write_prices(writing: Connection, book: Book, parent: str, blocks: Iterable[pd.DataFrame]) -> int:
     """COPY blocks of prices into a book of this transaction, as they come; returns the number of rows."""
     return copy_frames(writing, book.table(parent), blocks, freeze=True)
 
 
-def write_bid_prices(writing: Connection, book: StagedBook, curves: Sequence[BidPriceCurve]) -> None:
+def write_bid_prices(writing: Connection, book: Book, curves: Sequence[BidPriceCurve]) -> None:
     """Keep with a book what its stock will be worth as it goes."""
     rows = [
         {"book_id": book.book_id, "pool_id": curve.pool_id, "requests": curve.requests,
@@ -60,7 +60,7 @@ def write_bid_prices(writing: Connection, book: StagedBook, curves: Sequence[Bid
         copy_frame(writing, ["pricing", "bid_price_curves"], pd.DataFrame(rows))
 
 
-def complete_book(connection: Connection, book: StagedBook) -> None:
+def complete_book(connection: Connection, book: Book) -> None:
     """Give the written tables their keys, and make them partitions that no reader is pointed to yet.
 
     They are attached well before the book goes live: a statement that began before would know the new book but not its
@@ -70,7 +70,7 @@ def complete_book(connection: Connection, book: StagedBook) -> None:
         cursor.execute("SELECT pricing.attach_prices(%s)", [book.book_id])
 
 
-def discard_book(url: str, book: StagedBook, *, unless_approved: bool = False) -> bool:
+def discard_book(url: str, book: Book, *, unless_approved: bool = False) -> bool:
     """Drop the prices of a book; its row in pricing.books stays as history.
 
     Dropping a partition needs a lock that readers would queue behind, so it is not waited for: where somebody reads

@@ -8,8 +8,9 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from models.pricing.frontier import BookSample, profit_satisfaction_frontier
-from tasks.training.plots import ACCENT, INK, MUTED, titled_axes
+from models.pricing.book_sample import BookSample
+from models.pricing.frontier import profit_satisfaction_frontier
+from tasks.plots import ACCENT, INK, MUTED, titled_axes
 
 WEIGHTS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 WARM = "#d9480f"

@@ -13,11 +13,11 @@ from tasks.books.price import PricedBook
 from tasks.books.review_page import price_changes, review_page
 from tasks.database import database_url, transaction
 from tasks.markdown import markdown_table
+from tasks.plots import data_url
 from tasks.registry.promote import Promotion
 from tasks.registry.versions import describe_version
 from tasks.retries import RETRIED
 from tasks.settings import Settings
-from tasks.training.plots import data_url
 
 log = logging.getLogger("pricing.report")
 

@@ -47,30 +47,35 @@ def population(reading: Connection, snapshot: Snapshot, demand: FittedDemand) ->
 def choose_pairs(reading: Connection, snapshot: Snapshot) -> int:
     """Choose the top products of every active user who consents; returns the number of users.
 
-    The pairs are in the temporary table `candidate`, of which `candidates_of` reads.
+    The pairs are in the temporary table `candidate`, and what is asked of them while stock lasts in `to_come`; of both
+    `candidates_of` reads.
     """
     parameters: dict[str, object] = {
         "dataset": snapshot.dataset,
+        "decided_at": decided_at(snapshot),
         "active_since": snapshot.as_of - timedelta(days=ACTIVE_DAYS),
         "products_per_user": PRODUCTS_PER_USER,
     }
     with reading.cursor() as cursor:
         cursor.execute(sql.query("candidates"), parameters)
         cursor.execute("CREATE INDEX ON candidate (user_number)")
+        cursor.execute(sql.query("selling_pools"), parameters)
+        cursor.execute(sql.query("requests_to_come"), parameters)
     (chosen,) = read_rows(reading, "SELECT coalesce(max(user_number) + 1, 0) AS users FROM candidate")
     return int(chosen["users"])
 
 
 def candidates_of(reading: Connection, block: int) -> pa.Table:
-    """The (user_id, product_id) of one block of users, in their order."""
+    """The (user_id, product_id, quantity) of one block of users, in their order; quantity is null where it is one."""
     users = {"first_user": block * USERS_PER_BLOCK, "users": USERS_PER_BLOCK}
     return read_arrow(reading, sql.query("candidates_of_block"), users)
 
 
 def decide_pairs(reading: Connection, snapshot: Snapshot, encoders: Encoders, pairs: pd.DataFrame) -> Decisions:
-    """The decisions about these pairs of (user_id, product_id), with features as of the book's moment."""
+    """The decisions about pairs of (user_id, product_id, quantity), with features as of the book's moment."""
+    columns = "user_id text, product_id text, quantity double precision"
     with reading.cursor() as cursor:
-        cursor.execute("CREATE TEMPORARY TABLE candidate (user_id text, product_id text) ON COMMIT DROP")
+        cursor.execute(f"CREATE TEMPORARY TABLE candidate ({columns}) ON COMMIT DROP")
     copy_frame(reading, ["candidate"], pairs)
     return _decide(reading, snapshot, encoders, "decide_candidates")
 
@@ -78,7 +83,6 @@ def decide_pairs(reading: Connection, snapshot: Snapshot, encoders: Encoders, pa
 def live_prices_of_pairs(reading: Connection, snapshot: Snapshot, pairs: pd.DataFrame) -> pd.DataFrame:
     """What pairs of (decision_id, user_id, product_id) are quoted now, as `live_prices` tells it."""
     with reading.cursor() as cursor:
-        cursor.execute("DROP TABLE IF EXISTS decision")
         cursor.execute(sql.query("decisions_empty"))
     asked = pairs[["decision_id", "user_id", "product_id"]].assign(decided_at=decided_at(snapshot))
     copy_frame(reading, ["decision"], asked)
@@ -140,7 +144,6 @@ def _decide(
     """The decisions that a query fills in, as the model reads them; by default as of the book's moment."""
     parameters = {"dataset": snapshot.dataset, "decided_at": decided_at(snapshot)} | parameters
     with reading.cursor() as cursor:
-        cursor.execute("DROP TABLE IF EXISTS decision, selling_pool")
         cursor.execute(sql.query("decisions_empty"))
         cursor.execute(sql.query("selling_pools"), parameters)
         cursor.execute(sql.query(query), parameters)

@@ -12,7 +12,7 @@ from psycopg2.extensions import connection as Connection
 import sql
 from models.errors import PricingError
 from models.pricing.certificate import Certificate as OptimumCertificate
-from tasks.books.book import PRICE_TABLES, StagedBook
+from tasks.books.book import PRICE_TABLES, Book
 from tasks.books.price import PricedBook
 from tasks.database import database_url, read_blocks, read_rows, transaction
 from tasks.registry.promote import Promotion
@@ -84,7 +84,7 @@ def _shortfall(optimum: OptimumCertificate) -> str:
     )
 
 
-def _guardrail_breaches(connection: Connection, book: StagedBook, promotion: Promotion) -> dict[str, int]:
+def _guardrail_breaches(connection: Connection, book: Book, promotion: Promotion) -> dict[str, int]:
     rails = promotion.policy.guardrails
     checked = ("minimum_margin", "maximum_markup", "maximum_discount", "maximum_step", "above_uniform")
     limits = {name: getattr(rails, name) for name in checked}
@@ -93,7 +93,7 @@ def _guardrail_breaches(connection: Connection, book: StagedBook, promotion: Pro
     return counts
 
 
-def _suite_results(connection: Connection, book: StagedBook) -> dict[str, int]:
+def _suite_results(connection: Connection, book: Book) -> dict[str, int]:
     """Rows of the staged personal prices that break each expectation."""
     from tasks.data.suites import Suites  # Great Expectations takes seconds to import
 
@@ -102,12 +102,12 @@ def _suite_results(connection: Connection, book: StagedBook) -> dict[str, int]:
     return dict(suites.run("prices", (block.to_pandas() for block in blocks)).rules)
 
 
-def _binding_reasons(connection: Connection, book: StagedBook) -> dict[str, int]:
+def _binding_reasons(connection: Connection, book: Book) -> dict[str, int]:
     counts = read_rows(connection, of_book(connection, "binding_reasons", book))
     return {row["reason"]: row["prices"] for row in counts}
 
 
-def of_book(connection: Connection, query: str, book: StagedBook) -> str:
+def of_book(connection: Connection, query: str, book: Book) -> str:
     """The text of a named query with {personal} and {uniform} replaced by the staged tables."""
     tables = {parent.removesuffix("_prices"): names.Identifier(*book.table(parent)) for parent in PRICE_TABLES}
     return names.SQL(sql.query(query)).format(**tables).as_string(connection)

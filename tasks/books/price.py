@@ -16,14 +16,13 @@ from psycopg2.extensions import connection as Connection
 
 from models.errors import PricingError
 from models.pricing.book_request import BookRequest
+from models.pricing.book_sample import BookSample
 from models.pricing.certificate import Certificate
 from models.pricing.decide import price_decisions
-from models.pricing.frontier import BookSample
-from models.pricing.policy import PricingPolicy
 from models.pricing.price_book import SettledBook, settle_book
 from models.pricing.shadow_prices import BookTerms
 from tasks.books.blocks import Block
-from tasks.books.book import StagedBook, complete_book, stage_book, write_bid_prices, write_prices
+from tasks.books.book import Book, complete_book, stage_book, write_bid_prices, write_prices
 from tasks.books.candidates import (
     TERMS,
     Candidates,
@@ -63,7 +62,7 @@ class PricedBook:
     prices with all they were set from.
     """
 
-    book: StagedBook
+    book: Book
     personal_rows: int
     uniform_rows: int
     refused: dict[str, int]
@@ -111,11 +110,6 @@ def price(promotion: Promotion, blocks: list[Block]) -> PricedBook:
     )
 
 
-def uniform_policy(policy: PricingPolicy) -> PricingPolicy:
-    """The policy of a product's uniform price: held to itself it is not above uniform, and should not say so."""
-    return policy.model_copy(update={"guardrails": policy.guardrails.model_copy(update={"above_uniform": True})})
-
-
 def _requests(
     reading: Connection, promotion: Promotion, products: Candidates, blocks: list[Block]
 ) -> Iterator[BookRequest]:
@@ -153,7 +147,7 @@ def _settled(promotion: Promotion, requests: Iterator[BookRequest]) -> Iterator[
 
 def _uniform_prices(promotion: Promotion, products: Candidates, terms: BookTerms) -> pd.DataFrame:
     prices = price_decisions(
-        products.terms, products.curve, products.curve, uniform_policy(promotion.policy), promotion.snapshot.currency,
+        products.terms, products.curve, products.curve, promotion.policy.of_uniform_prices, promotion.snapshot.currency,
         live_price=products.live["price"], live_uniform_price=products.live["uniform_price"], terms=terms,
     )  # fmt: skip
     if prices["refused"].notna().all():

@@ -9,11 +9,11 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from models.pricing.book_request import BookRequest
+from models.pricing.book_sample import BookReservoir, BookSample
 from models.pricing.certificate import Certificate
 from models.pricing.fairness import ParityTally
-from models.pricing.frontier import BookReservoir, BookSample
 from models.pricing.price_book import RowTally, SettledBook
-from tasks.books.book import StagedBook
+from tasks.books.book import Book
 
 SAMPLE_ROWS = 10_000  # of personal prices, for the book's plots
 PERSONAL_COLUMNS = [
@@ -32,7 +32,7 @@ class PriceStream:
         self._certificates: list[Certificate] = []
         self._reservoir = BookReservoir(SAMPLE_ROWS, seed)
 
-    def rows(self, staged: StagedBook) -> Iterator[pd.DataFrame]:
+    def rows(self, staged: Book) -> Iterator[pd.DataFrame]:
         """Yield the rows of pricing.personal_prices, those without a price left out."""
         for book in self._books:
             counted = RowTally()
@@ -59,7 +59,7 @@ class PriceStream:
         return self._reservoir.sample
 
 
-def as_rows(prices: pd.DataFrame, columns: list[str], staged: StagedBook) -> pd.DataFrame:
+def as_rows(prices: pd.DataFrame, columns: list[str], staged: Book) -> pd.DataFrame:
     """The rows that have a price, with the columns of their table, the reasons as Postgres writes an array."""
     kept = prices.loc[prices["refused"].isna(), columns]
     return kept.assign(reasons=array_texts(kept["reasons"]), book_id=staged.book_id)

@@ -15,7 +15,7 @@ from sqlalchemy.exc import OperationalError
 
 import sql
 from models.errors import PricingError
-from tasks.books.book import StagedBook, discard_book
+from tasks.books.book import Book, discard_book
 from tasks.books.certify import Certificate
 from tasks.books.history import standing_books
 from tasks.books.price import PricedBook
@@ -162,7 +162,7 @@ def _champion_version() -> int | None:
     return None if found is None else found.version
 
 
-def _refuse_forgotten(url: str, book: StagedBook) -> None:
+def _refuse_forgotten(url: str, book: Book) -> None:
     """Pricing began with users of whom a `pricing forget` meanwhile could not yet see the prices."""
     with transaction(url) as connection:
         (forgotten,) = read_rows(connection, sql.query("forgotten_of_book"), {"book_id": book.book_id})
@@ -197,5 +197,5 @@ def _drop_old_books(url: str) -> None:
         old = read_rows(connection, sql.query("books_to_drop"), {"kept": BOOKS_KEPT, "needed": needed})
     for book in old:
         with suppress(psycopg2.errors.ObjectNotInPrerequisiteState):  # gone back to, a moment ago
-            if discard_book(url, StagedBook(book["book_id"])):
+            if discard_book(url, Book(book["book_id"])):
                 log.info("dropped the prices of book %d; its history stays", book["book_id"])

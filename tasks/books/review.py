@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import count
 from threading import Event, Thread
 from uuid import UUID
 
@@ -20,7 +21,7 @@ from pydantic import Field
 import sql
 from models.errors import PricingError
 from tasks.books.approvals import Approval, approver_of
-from tasks.books.book import StagedBook, discard_book
+from tasks.books.book import Book, discard_book
 from tasks.books.certify import Certificate
 from tasks.books.price import PricedBook
 from tasks.books.publish import sealed
@@ -51,7 +52,7 @@ class GoAhead(RunInput):
 class Review:
     """A book that awaits approval until some moment."""
 
-    book: StagedBook
+    book: Book
     model_version: int
     approval: Approval
     until: datetime
@@ -90,26 +91,34 @@ def await_approval(review: Review) -> str:
     """
     url = database_url(Settings())
     log.info("%s", review.request)
-    asked, told, approver = 0, "", None
+    approver = None
     try:
         with _resumed_when_approved(url, review):
-            while (approver := approver_of(url, review.book.book_id)) is None:
-                left = (review.until - datetime.now(UTC)).total_seconds()
-                if left > 0:
-                    told, asked = _ask(review, told, asked, max(left, 1)), asked + 1
-                elif _is_discarded(url, review):
-                    raise ReviewError(
-                        f"book {review.book.book_id} of version {review.model_version} was not approved in time and is "
-                        "not published: run deploy again"
-                    )
+            approver = _asked_until_approved(url, review)
     finally:
         if approver is None:  # too late, or this run was cancelled: nobody should approve what nobody will publish
-            _is_discarded(url, review)
+            _discard_unless_approved(url, review)
     log.info("book %d is approved by %s", review.book.book_id, approver)
     return approver
 
 
-def _is_discarded(url: str, review: Review) -> bool:
+def _asked_until_approved(url: str, review: Review) -> str:
+    told = ""
+    for asked in count():
+        if (approver := approver_of(url, review.book.book_id)) is not None:
+            return approver
+        left = (review.until - datetime.now(UTC)).total_seconds()
+        if left > 0:
+            told = _ask(review, told, asked, max(left, 1))
+        elif _discard_unless_approved(url, review):
+            break
+    raise ReviewError(
+        f"book {review.book.book_id} of version {review.model_version} was not approved in time and is not published: "
+        "run deploy again"
+    )
+
+
+def _discard_unless_approved(url: str, review: Review) -> bool:
     """Drop a book that nobody has approved; False where somebody just has."""
     try:
         discard_book(url, review.book, unless_approved=True)

@@ -199,7 +199,7 @@ def _collect_rows(connection: Connection, source: Source, waiting: Waiting, peri
 
 
 def _conforming(source: Source, frame: pd.DataFrame, table: Table, first_row: int) -> pd.DataFrame:
-    """The rows in the platform's types; recorded ones that do not fit stay behind, as nobody could repair a source."""
+    """The rows in the platform's types; recorded ones that do not fit stay behind: nobody can repair them."""
     try:
         return conform(frame, table, source.origin(table.name), first_row)
     except ContractError as error:

@@ -1,9 +1,10 @@
 """Data snapshots: the content of a dataset at one moment, named by a hash of its rows."""
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Self
 
 import psycopg2.extras
 from psycopg2 import sql as names
@@ -40,6 +41,11 @@ class Snapshot:
     as_of: datetime
     quarantined: dict[str, int] = field(default_factory=dict)
     validation: dict[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def of_row(cls, row: Mapping[str, Any]) -> Self:
+        """Read a row that has the columns of data.snapshots among others, but for what was kept out and examined."""
+        return cls(**{name: row[name] for name in ("snapshot_id", "dataset", "currency", "row_counts", "as_of")})
 
 
 def take_snapshot(

@@ -11,9 +11,8 @@ from psycopg2.extensions import connection as Connection
 import sql
 from tasks.copying import copy_frame
 from tasks.data.contract import ContractError, Table, shown_rows
-from tasks.database import read_arrow
+from tasks.database import read_blocks
 
-BLOCK_PAGES = 4096  # of 8 kB: some 250,000 rows of the contract's tables
 MAINTENANCE = "SET LOCAL work_mem = '128MB'"
 
 
@@ -85,16 +84,8 @@ class Waiting:
             cursor.execute(names.SQL(sql.query("waiting_recorded")).format(**identifiers), {"recorded": origin})
 
     def blocks(self, connection: Connection, columns: list[str]) -> Iterator[pa.Table]:
-        """These columns and waiting_id of all rows, in blocks of so many pages that memory stays bounded."""
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT pg_relation_size(%s::regclass) / 8192", [".".join(map(_quoted, self.path))])
-            (pages,) = cursor.fetchone() or (0,)
-        statement = names.SQL(sql.query("waiting_block")).format(
-            waiting=self.identifiers["waiting"], columns=comma_separated(["waiting_id", *columns])
-        )
-        for start in range(0, pages, BLOCK_PAGES):
-            bounds = {"first": f"({start},0)", "after": f"({start + BLOCK_PAGES},0)"}
-            yield read_arrow(connection, statement.as_string(connection), dict(bounds))
+        """These columns and waiting_id of all rows, in blocks, so that memory stays bounded."""
+        return read_blocks(connection, self.path, ["waiting_id", *columns])
 
     def mark(self, connection: Connection, broken: pd.DataFrame) -> None:
         """Write the rule that each failing row broke, given as (waiting_id, rule)."""
@@ -110,7 +101,3 @@ class Waiting:
 def comma_separated(columns: list[str] | tuple[str, ...]) -> names.Composable:
     """Column names as a list in SQL."""
     return names.SQL(", ").join(map(names.Identifier, columns))
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'

@@ -12,7 +12,7 @@ from models.evidence.drift import Finding
 from tasks.markdown import markdown_table
 from tasks.monitoring.judge import Surveillance
 from tasks.monitoring.observe import Observation
-from tasks.training.plots import ACCENT, INK, MUTED, data_url
+from tasks.plots import ACCENT, INK, MUTED, data_url
 
 FEW_ANSWERS = 100  # fewer do not fill ten parts
 

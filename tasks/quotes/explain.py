@@ -18,8 +18,7 @@ from tasks.data.pseudonyms import stored_user_ids
 from tasks.data.snapshots import Snapshot, latest_snapshot
 from tasks.database import database_url, read_rows, transaction
 from tasks.quotes.quote import Quote
-from tasks.quotes.replay import CURVE_TOLERANCE
-from tasks.quotes.stored_inputs import PRODUCT_TERMS, BookInputs
+from tasks.quotes.stored_inputs import DEMAND_TOLERANCE, PRODUCT_TERMS, BookInputs, demand_difference
 from tasks.registry.versions import version_of
 from tasks.settings import Settings
 from tasks.training.features import live_prices
@@ -83,9 +82,7 @@ class _QuotedPair:
     @classmethod
     def read(cls, connection: Connection, answer: Quote, user_id: str, product_id: str) -> "_QuotedPair":
         (origin,) = read_rows(connection, sql.query("quote_origin"), {"quote_id": answer.quote_id})
-        snapshot = Snapshot(
-            **{name: origin[name] for name in ("snapshot_id", "dataset", "currency", "row_counts", "as_of")}
-        )
+        snapshot = Snapshot.of_row(origin)
         demand, given = version_of(str(origin["model_version"])).demand(), origin["priced_from"] or {}
         repriced = given.get("repriced_as_of")
         repriced_as_of = None if repriced is None else datetime.fromisoformat(repriced)
@@ -111,9 +108,7 @@ class _QuotedPair:
     def is_known_demand(self) -> bool:
         """Whether the model still gives the demand that the price was set from."""
         personal = self.answer.source == "personal"
-        curve, prefix = self.under.demand.curve(self.decision, personal=personal), "" if personal else "uniform_"
-        stored = np.array([self.given[f"{prefix}sensitivity"], self.given[f"{prefix}valuation"]])
-        return bool(np.allclose([curve.sensitivity[0], curve.valuation[0]], stored, rtol=CURVE_TOLERANCE, atol=0))
+        return demand_difference(self.under.demand, self.decision, self.given, personal) <= DEMAND_TOLERANCE
 
     def steps(self) -> pd.Series:
         """The waterfall of the price quoted."""

@@ -5,10 +5,9 @@ from datetime import datetime
 from decimal import Decimal
 
 import psycopg2
-from psycopg2.extras import RealDictCursor
 
 from models.errors import PricingError
-from tasks.database import database_url, transaction
+from tasks.database import database_url, read_rows, transaction
 from tasks.settings import Settings
 
 
@@ -38,12 +37,10 @@ def quote(user_id: str, product_id: str) -> Quote:
     Raises:
         QuoteError: no book is live, the product is unknown, or an id cannot be one.
     """
-    with (
-        transaction(database_url(Settings())) as connection,
-        connection.cursor(cursor_factory=RealDictCursor) as cursor,
-    ):
+    with transaction(database_url(Settings())) as connection:
         try:
-            cursor.execute("SELECT * FROM pricing.quote(%s, %s)", [user_id, product_id])
+            asked = {"user_id": user_id, "product_id": product_id}
+            (row,) = read_rows(connection, "SELECT * FROM pricing.quote(%(user_id)s, %(product_id)s)", asked)
         except (psycopg2.errors.NoDataFound, psycopg2.errors.InvalidParameterValue) as error:
             raise QuoteError(str(error.diag.message_primary)) from error
-        return Quote(**cursor.fetchone())  # type: ignore[arg-type]
+    return Quote(**row)

@@ -17,12 +17,11 @@ from models.errors import PricingError
 from tasks.books.candidates import pair
 from tasks.data.snapshots import Snapshot, SnapshotNotFoundError, latest_snapshot
 from tasks.database import database_url, read_rows, transaction
-from tasks.quotes.stored_inputs import BookInputs
+from tasks.quotes.stored_inputs import DEMAND_TOLERANCE, BookInputs, demand_difference
 from tasks.registry.versions import VersionNotFoundError, version_of
 from tasks.settings import Settings
 
 WHY_NOT_PERSONAL = ("no_personal_price", "no_consent", "market_moved")  # what `pricing.quote` adds, and what follows it
-CURVE_TOLERANCE = 1e-5  # relative: a row scored alone differs from the same row scored in a block
 
 
 class ReplayError(PricingError):
@@ -108,10 +107,6 @@ def _decimal(amount: float) -> Decimal:
     return Decimal(repr(float(amount)))
 
 
-def _snapshot(quote: dict[str, Any]) -> Snapshot:
-    return Snapshot(**{name: quote[name] for name in ("snapshot_id", "dataset", "currency", "row_counts", "as_of")})
-
-
 def _origin(quote: dict[str, Any]) -> dict[str, str]:
     certificate = quote["certificate"] or {}
     checked = certificate.get("guardrails", {}).get("prices")
@@ -145,7 +140,7 @@ def _curve_notes(connection: Connection, url: str, quote: dict[str, Any]) -> Ite
     if quote["source"] == "list":
         yield "It is the list price of its day: no model and no policy set it."
         return
-    snapshot, given = _snapshot(quote), quote["priced_from"]
+    snapshot, given = Snapshot.of_row(quote), quote["priced_from"]
     if "repriced_as_of" in given:
         yield (
             f"It was priced between two books, as of {given['repriced_as_of']}; the stored demand is that of this "
@@ -161,16 +156,11 @@ def _curve_notes(connection: Connection, url: str, quote: dict[str, Any]) -> Ite
         yield f"The model was not asked again: {error}"
         return
     is_personal = quote["source"] == "personal"
-    user_id, prefix = (quote["user_id"], "") if is_personal else ("", "uniform_")
-    decision = pair(connection, snapshot, demand.encoders, user_id, quote["product_id"])
-    curve = demand.curve(decision, personal=is_personal)
-    stored = np.array([given[f"{prefix}sensitivity"], given[f"{prefix}valuation"]])
-    again = np.array([curve.sensitivity[0], curve.valuation[0]])
-    difference = float(np.max(np.abs(again / stored - 1)))
-    if difference > CURVE_TOLERANCE:
+    decision = pair(connection, snapshot, demand.encoders, quote["user_id"] if is_personal else "", quote["product_id"])
+    difference = demand_difference(demand, decision, given, is_personal)
+    if difference > DEMAND_TOLERANCE:
         raise ReplayError(
-            f"version {quote['model_version']} now gives demand (b, v) = {again.tolist()} where {stored.tolist()} was "
-            f"stored, {difference:.1e} apart: the model's files or the data of snapshot {snapshot.snapshot_id[:12]} "
-            "were changed"
+            f"version {quote['model_version']} now gives demand {difference:.1e} apart from what was stored: the "
+            f"model's files or the data of snapshot {snapshot.snapshot_id[:12]} were changed"
         )
     yield f"The stored model gives the stored demand again, to {max(difference, 1e-16):.0e}."

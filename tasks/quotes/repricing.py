@@ -22,9 +22,9 @@ from models.pricing.bid_prices import BidPriceCurve
 from models.pricing.decide import price_decisions
 from models.pricing.policy import PricingPolicy
 from models.pricing.shadow_prices import BookTerms
-from tasks.books.book import StagedBook
+from tasks.books.book import Book
 from tasks.books.candidates import TERMS, exploration_period, remaining_stock
-from tasks.books.price import UNIFORM_COLUMNS, uniform_policy
+from tasks.books.price import UNIFORM_COLUMNS
 from tasks.books.price_stream import PERSONAL_COLUMNS, array_texts
 from tasks.copying import copy_frame
 from tasks.data.snapshots import Snapshot
@@ -45,7 +45,7 @@ Demands = Callable[[int], FittedDemand]
 class ContinuedBook:
     """The live book with all that later prices are set by as its own were."""
 
-    book: StagedBook
+    book: Book
     snapshot: Snapshot
     demand: FittedDemand
     policy: PricingPolicy
@@ -88,10 +88,9 @@ def continued_book(connection: Connection, demands: Demands = registered_demand)
     if not found:
         return None
     (row,) = found
-    given = {name: row[name] for name in ("snapshot_id", "dataset", "currency", "row_counts", "as_of")}
     policy = PricingPolicy.from_mapping(row["policy"], origin=f"book {row['book_id']}")
     demand = demands(row["model_version"])
-    return ContinuedBook(StagedBook(row["book_id"]), Snapshot(**given), demand, policy, BookTerms(**row["terms"]))
+    return ContinuedBook(Book(row["book_id"]), Snapshot.of_row(row), demand, policy, BookTerms(**row["terms"]))
 
 
 def reprice_products(connection: Connection, live: ContinuedBook) -> Repriced:
@@ -108,7 +107,7 @@ def reprice_products(connection: Connection, live: ContinuedBook) -> Repriced:
         consent=True,  # nobody is asked, and nobody's data is read
         bid_price=_bid_prices(connection, live, decisions, published["bid_price"]),
     )
-    policy = uniform_policy(live.policy)
+    policy = live.policy.of_uniform_prices
     prices = price_decisions(
         terms, curve, curve, policy, live.snapshot.currency,
         live_price=published["uniform_price"], live_uniform_price=published["uniform_price"], terms=live.terms,
@@ -124,13 +123,13 @@ def reprice_products(connection: Connection, live: ContinuedBook) -> Repriced:
 
 
 def reprice_users(connection: Connection, live: ContinuedBook, entries: int) -> Repriced:
-    """Set the prices of the users who have waited longest, at most so many entries of the queue, or else of pairs.
+    """Set the prices of the users who have waited longest, at most so many entries of the queue, and of some pairs.
 
-    Of pairs it is half as many: who acts meanwhile waits for no more than that.
+    Pairs that the market touched come along, half as many, so that neither they nor those who act wait for all others.
     """
     claim = sql.query("reprice_claim_users")
     claimed = read_rows(connection, claim, {"entries": entries, "pairs": False})
-    claimed = claimed or read_rows(connection, claim, {"entries": max(entries // 2, 1), "pairs": True})
+    claimed += read_rows(connection, claim, {"entries": max(entries // 2, 1), "pairs": True})
     if not claimed:
         return Repriced()
     asked = {(entry["user_id"], entry["product_id"]) for entry in claimed}
@@ -218,7 +217,6 @@ def _withdraw(prices: pd.DataFrame, rows: NDArray[np.bool_], reason: str) -> Non
 def _decide(connection: Connection, live: ContinuedBook, query: str, **parameters: object) -> Decisions:
     """The decisions that a query fills in, with what the storefront has recorded up to now."""
     with connection.cursor() as cursor:
-        cursor.execute("DROP TABLE IF EXISTS decision")
         cursor.execute(sql.query("decisions_empty"))
     _execute(connection, live, query, as_of=live.snapshot.as_of, **parameters)
     with connection.cursor() as cursor:

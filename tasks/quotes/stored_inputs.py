@@ -5,16 +5,19 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any, Self
 
+import numpy as np
 import pandas as pd
 
 from models.demand.demand_curve import DemandCurve
+from models.demand.fitted import FittedDemand
+from models.features.decisions import Decisions
 from models.pricing.decide import explain, price_decisions
 from models.pricing.policy import PricingPolicy
 from models.pricing.shadow_prices import BookTerms
 from tasks.books.candidates import exploration_period
-from tasks.books.price import uniform_policy
 from tasks.data.snapshots import Snapshot
 
+DEMAND_TOLERANCE = 1e-5  # relative: a row scored alone differs from the same row scored in a block
 PRODUCT_TERMS = ("list_price", "unit_cost", "floor", "ceiling", "pool_id", "bid_price")
 AMOUNTS = (
     "list_price", "unit_cost", "floor", "ceiling", "bid_price", "sensitivity", "valuation", "live_price",
@@ -34,9 +37,8 @@ class BookInputs:
     @classmethod
     def of(cls, book: Mapping[str, Any]) -> Self:
         """Read a row with the columns of pricing.books and of its snapshot."""
-        given = {name: book[name] for name in ("snapshot_id", "dataset", "currency", "row_counts", "as_of")}
         policy = PricingPolicy.from_mapping(book["policy"], origin=f"book {book['book_id']}")
-        return cls(policy, book["currency"], BookTerms(**book["terms"]), exploration_period(Snapshot(**given)))
+        return cls(policy, book["currency"], BookTerms(**book["terms"]), exploration_period(Snapshot.of_row(book)))
 
     def personal_prices(self, rows: pd.DataFrame) -> pd.DataFrame:
         """Price rows of user_id, product_id, pool_id and AMOUNTS (those absent: NaN), as `price_decisions` gives them.
@@ -69,7 +71,7 @@ class BookInputs:
         given = _complete(rows)
         curve, live = _curve(given, "uniform_"), given["live_uniform_price"]
         return made(
-            given, curve, curve, uniform_policy(self.policy), self.currency,
+            given, curve, curve, self.policy.of_uniform_prices, self.currency,
             live_price=live, live_uniform_price=live, terms=self.terms,
         )  # fmt: skip
 
@@ -82,3 +84,10 @@ def _complete(rows: pd.DataFrame) -> pd.DataFrame:
 
 def _curve(given: pd.DataFrame, prefix: str = "") -> DemandCurve:
     return DemandCurve(given[f"{prefix}sensitivity"].to_numpy(), given[f"{prefix}valuation"].to_numpy())
+
+
+def demand_difference(demand: FittedDemand, decision: Decisions, given: Mapping[str, Any], personal: bool) -> float:
+    """How far, relatively, what a model says of one decision is from the demand that a price was set from."""
+    curve, prefix = demand.curve(decision, personal=personal), "" if personal else "uniform_"
+    stored = np.array([given[f"{prefix}sensitivity"], given[f"{prefix}valuation"]])
+    return float(np.max(np.abs(np.array([curve.sensitivity[0], curve.valuation[0]]) / stored - 1)))

@@ -77,7 +77,7 @@ class SourceParameters(BaseModel):
     url: str | None = Field(
         default=None,
         title="URL",
-        description="database: SQLAlchemy URL without a password. One with a password belongs into the "
+        description="database: SQLAlchemy URL without a password. One with a password belongs in the "
         "environment variable PRICING_SOURCE_URL, which is read where this is empty.",
     )
     currency: str | None = Field(
@@ -95,7 +95,7 @@ class SourceParameters(BaseModel):
         except (ArgumentError, ValueError):
             raise ValueError("expected a SQLAlchemy URL such as postgresql://USER@HOST:PORT/DATABASE") from None
         if password:
-            raise ValueError("a URL with a password belongs into the environment variable PRICING_SOURCE_URL")
+            raise ValueError("a URL with a password belongs in the environment variable PRICING_SOURCE_URL")
         return url
 
     @model_validator(mode="after")

@@ -26,7 +26,7 @@ class DatabaseSource:
     password is in no name, message or representation.
 
     Raises:
-        SourceError: the URL cannot be understood or the database not be reached.
+        SourceError: the URL cannot be understood, or the database cannot be reached.
         ContractError: reading a table failed.
     """
 
@@ -42,7 +42,7 @@ class DatabaseSource:
         except (ArgumentError, NoSuchModuleError, ValueError):
             raise SourceError(
                 "the source's URL is unclear; expected DIALECT://USER:PASSWORD@HOST:PORT/DATABASE with "
-                " any of @ : / ? # % in the password percent-encoded, and the dialect's driver installed"
+                "any of @ : / ? # % in the password percent-encoded, and the dialect's driver installed"
             ) from None
         return cls(
             parsed.set(drivername="postgresql+psycopg2") if parsed.drivername == "postgresql" else parsed,

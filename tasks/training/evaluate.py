@@ -10,7 +10,6 @@ from prefect import task
 
 import sql
 from models.demand.evaluation import DEMAND_MODEL, Evaluation, evaluate_demand, gain_over_champion
-from models.demand.fitted import FittedDemand
 from models.evidence.challenger import Contender, off_policy_figures
 from models.evidence.price_checks import PROTECTED_GROUP, check_prices
 from models.features.decisions import Decisions, Split, split_by_time
@@ -43,15 +42,13 @@ def evaluate(trained: TrainedDemand, snapshot: Snapshot, policy: PricingPolicy) 
     what a sample of those prices breaks, and how much longer than the champion it takes.
     """
     started = perf_counter()
-    split, champion = _with_intervals(trained.split), champion_of(snapshot.dataset)
-    test = split.test
-    challenger = Contender(trained.fitted, test)
-    incumbent, rival = (None, None) if champion is None else _read(champion, test)
-    evaluation = evaluate_demand(trained.fitted, split, incumbent, rival.test if rival else None)
-    figures = _price_figures(challenger, rival, split, snapshot, policy)
-    figures |= _against(champion)
-    if incumbent is not None and rival is not None:
-        figures |= _latency((trained.fitted, test), (incumbent, rival.test))
+    split, version = _with_intervals(trained.split), champion_of(snapshot.dataset)
+    challenger = Contender(trained.fitted, split.test)
+    champion = None if version is None else _contender(version, split.test)
+    evaluation = evaluate_demand(trained.fitted, split, None if champion is None else champion.curve)
+    figures = _price_figures(challenger, champion, split, snapshot, policy) | _against(version)
+    if champion is not None:
+        figures |= _latency(challenger, champion)
     losses = evaluation.comparison.query("metric == 'log_loss'").set_index("model")["value"]
     others = ", ".join(f"{loss:.5f} {model}" for model, loss in losses.drop(DEMAND_MODEL).items())
     log.info("held-out log loss %.5f; against %s; in %.0f s", losses[DEMAND_MODEL], others, perf_counter() - started)
@@ -59,24 +56,24 @@ def evaluate(trained: TrainedDemand, snapshot: Snapshot, policy: PricingPolicy) 
     return replace(evaluation, figures=evaluation.figures | figures)
 
 
-def figures_under(policy: PricingPolicy, version: RegisteredDemand, rival: int, snapshot: Snapshot) -> dict[str, float]:
+def figures_under(
+    policy: PricingPolicy, version: RegisteredDemand, champion_version: int, snapshot: Snapshot
+) -> dict[str, float]:
     """What `evaluate` says of a version's prices, under another policy than the one it was evaluated with.
 
-    They are compared with those of the version `rival` under the same policy, or, if it is 0, with the logged ones.
+    They are compared with those of the champion's version under the same policy, or, if it is 0, with the logged ones.
     The offers held out are the last days of the snapshot, as many as the version's recipe kept: where it holds more
     than the version was made from, they are later ones.
     """
     started, parameters = perf_counter(), version.parameters()
     days = (float(parameters[name]) for name in ("holdout_days", "validation_days"))
     split = _with_intervals(split_by_time(features_of(snapshot).read(), *days))
-    fitted, challenger = _read(version, split.test)
-    against = version_of(str(rival)) if rival else None
-    incumbent = None if against is None else _read(against, split.test)
-    figures = _price_figures(challenger, incumbent[1] if incumbent else None, split, snapshot, policy)
-    figures |= _against(against)
-    if incumbent is not None:
-        pair = (fitted, challenger.test), (incumbent[0], incumbent[1].test)
-        figures |= _latency(*pair) | gain_over_champion(*pair[0], *pair[1])
+    against = version_of(str(champion_version)) if champion_version else None
+    challenger = _contender(version, split.test)
+    champion = None if against is None else _contender(against, split.test)
+    figures = _price_figures(challenger, champion, split, snapshot, policy) | _against(against)
+    if champion is not None:
+        figures |= _latency(challenger, champion) | gain_over_champion(challenger.curve, champion.curve, split.test)
     log.info("version %d under the named policy, in %.0f s: %s", version.version, perf_counter() - started,
              evidence_line(figures))  # fmt: skip
     return figures
@@ -96,12 +93,12 @@ def evidence_line(figures: dict[str, float]) -> str:
     )
 
 
-def _read(version: RegisteredDemand, test: Decisions) -> tuple[FittedDemand, Contender]:
+def _contender(version: RegisteredDemand, test: Decisions) -> Contender:
     """A version, and the test part with what its products' texts and images say to the version's encoders."""
     demand = version.demand()
     with transaction(database_url(Settings())) as connection:
         content = read_content(connection, version.dataset, test.frame["product_id"].unique(), demand.encoders)
-    return demand, Contender(demand, replace(test, content=content))
+    return Contender(demand, replace(test, content=content))
 
 
 def _with_intervals(split: Split) -> Split:
@@ -116,41 +113,41 @@ def _intervals(offers: pd.Series) -> pd.DataFrame:
     return known.set_index("decision_id").astype("float64").reindex(offers).set_axis(offers.index)
 
 
-def _against(rival: RegisteredDemand | None) -> dict[str, float]:
+def _against(champion: RegisteredDemand | None) -> dict[str, float]:
     """Which version the challenger was compared with, 0 for none, and whether that one is live without evidence."""
-    if rival is None:
+    if champion is None:
         return {"off_policy_against": 0}
     with transaction(database_url(Settings())) as connection:
-        live = read_rows(connection, sql.query("live_cold_start"), {"version": rival.version})
+        live = read_rows(connection, sql.query("live_cold_start"), {"version": champion.version})
     return {
-        "off_policy_against": rival.version,
+        "off_policy_against": champion.version,
         "off_policy_against_cold": float(any(row["cold_start"] for row in live)),
     }
 
 
 def _price_figures(
-    challenger: Contender, rival: Contender | None, split: Split, snapshot: Snapshot, policy: PricingPolicy
+    challenger: Contender, champion: Contender | None, split: Split, snapshot: Snapshot, policy: PricingPolicy
 ) -> dict[str, float]:
     sample = replace(challenger, test=_newest(challenger.test, SAMPLE_ROWS))
     users = sample.test.frame["user_id"]
     with transaction(database_url(Settings())) as connection:
         group = groups_of_users(connection, snapshot.dataset, policy.fairness.group, users)
         protected = groups_of_users(connection, snapshot.dataset, PROTECTED_GROUP, users)
-    evidence = off_policy_figures(split, challenger, rival, policy, snapshot.currency)
+    evidence = off_policy_figures(split, challenger, champion, policy, snapshot.currency)
     return evidence | check_prices(sample, policy, snapshot.currency, group, protected)
 
 
-def _latency(*models: tuple[FittedDemand, Decisions]) -> dict[str, float]:
-    """Median ratio of the first model's time for the same decisions to the second's, each pair measured in turn."""
-    asked = [(demand, _newest(test, TIMED_ROWS)) for demand, test in models]
-    seconds = [[_seconds(*one) for one in asked] for _ in range(1 + TIMED_PAIRS)][1:]  # the first warms up
+def _latency(challenger: Contender, champion: Contender) -> dict[str, float]:
+    """Median ratio of the challenger's time for the same decisions to the champion's, each pair measured in turn."""
+    asked = [replace(one, test=_newest(one.test, TIMED_ROWS)) for one in (challenger, champion)]
+    seconds = [[_seconds(one) for one in asked] for _ in range(1 + TIMED_PAIRS)][1:]  # the first warms up
     ratios = np.sort([first / second for first, second in seconds])
     return {"latency_ratio": float(np.median(ratios)), "latency_ratio_low": float(ratios[LOW_RANK])}
 
 
-def _seconds(demand: FittedDemand, decisions: Decisions) -> float:
+def _seconds(contender: Contender) -> float:
     started = perf_counter()
-    demand.curve(decisions)
+    _ = contender.curve
     return perf_counter() - started
 
 

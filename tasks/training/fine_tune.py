@@ -7,11 +7,10 @@ from pathlib import Path
 from tempfile import mkdtemp
 from time import perf_counter
 
-import torch
-
 from models.demand.fine_tuning import FineTuning, fine_tune
 from models.features.decisions import Split
 from tasks.training.encoders import load_text_encoder
+from tasks.training.gpu import best_device
 
 log = logging.getLogger("pricing.fine_tune")
 
@@ -37,7 +36,7 @@ def tuned_encoder(name: str, texts: Mapping[str, str], split: Split, config: Fin
         log.info("the text encoder was fine-tuned before, %s", folder)
         return str(folder)
     started = perf_counter()
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = best_device()
     log.info("fine-tuning %s (%s) on %s texts, on %s", name, config.method, f"{len(texts):,}", device.type)
     encoder = load_text_encoder(name)
     tuned, report = fine_tune(encoder, texts, split.train, split.validation, config, device, _log_epoch)

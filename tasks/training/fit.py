@@ -30,7 +30,7 @@ from tasks.training.extract import FeatureSet
 from tasks.training.fine_tune import tuned_encoder
 from tasks.training.fit_processes import fit_in_processes
 from tasks.training.fits import keep_fit, kept_fit
-from tasks.training.gpu import gpu_slot
+from tasks.training.gpu import best_device, gpu_slot
 
 log = logging.getLogger("pricing.fit")
 
@@ -129,7 +129,7 @@ def fit(features: FeatureSet, recipe: Recipe) -> TrainedDemand:
         ContentError: an encoder that the recipe names cannot be had.
     """
     started = perf_counter()
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = best_device()
     folder = recipe.folder(features.snapshot)
     with gpu_slot(device):  # encoders that read or are tuned use it as well
         split = _split_with_content(features, recipe)

@@ -13,6 +13,11 @@ LIMIT = "gpu"
 LEASE_SECONDS = 60.0  # Prefect's least: so long after a run crashed its slot is free again
 
 
+def best_device() -> torch.device:
+    """The first GPU, or else the processor."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
 @contextmanager
 def gpu_slot(device: torch.device) -> Iterator[None]:
     """Hold the global concurrency limit `gpu` while a CUDA device is used; other devices need none.

@@ -1,19 +1,15 @@
 """The plots of a model's page: what a reviewer looks at before approving it."""
 
-import base64
-from io import BytesIO
-
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from models.demand.demand_curve import DemandCurve
 from models.demand.evaluation import Evaluation
 from models.features.decisions import Decisions
+from tasks.plots import ACCENT, INK, MUTED, titled_axes
 from tasks.training.fit import TrainedDemand
 
-INK, MUTED, ACCENT = "#1f2933", "#9aa5b1", "#0b7285"
 CURVES_DRAWN = 200
 
 
@@ -27,24 +23,6 @@ def model_plots(trained: TrainedDemand, evaluation: Evaluation) -> dict[str, Fig
         "elasticity.png": _elasticity(evaluation.curve, test),
         "learning_curve.png": _learning_curve(trained),
     }
-
-
-def titled_axes(title: str, x: str, y: str) -> tuple[Figure, Axes]:
-    """An empty plot with its title and the names of its axes."""
-    figure = Figure(figsize=(7, 4.2), layout="constrained")
-    axes = figure.subplots()
-    axes.set_title(title, loc="left", color=INK)
-    axes.set_xlabel(x)
-    axes.set_ylabel(y)
-    axes.spines[["top", "right"]].set_visible(False)
-    return figure, axes
-
-
-def data_url(figure: Figure) -> str:
-    """A figure as an address that holds its picture, which artifacts of a flow run show."""
-    image = BytesIO()
-    figure.savefig(image, format="png", dpi=110)
-    return f"data:image/png;base64,{base64.b64encode(image.getvalue()).decode()}"
 
 
 def _log_loss(comparison: pd.DataFrame) -> Figure:

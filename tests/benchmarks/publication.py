@@ -25,7 +25,7 @@ from models.demand.demand_curve import DemandCurve
 from models.pricing.book_request import BookRequest
 from models.pricing.policy import Exploration, Guardrails, PricingPolicy
 from models.pricing.price_book import SettledBook, settle_book
-from tasks.books.book import StagedBook, complete_book, stage_book, write_prices
+from tasks.books.book import Book, complete_book, stage_book, write_prices
 from tasks.books.price_stream import PriceStream
 from tasks.books.spare_core import sparing_a_core
 from tasks.database import migrate, transaction
@@ -85,7 +85,7 @@ def settled(rows: int) -> Iterator[SettledBook]:
     return (settle_book([request]) for request in requests(rows))
 
 
-def written(url: str, rows: int) -> tuple[StagedBook, float]:
+def written(url: str, rows: int) -> tuple[Book, float]:
     """The product's own way from decisions to a staged book, pricing included."""
     with transaction(url) as connection, sparing_a_core(connection):
         staged = stage_book(connection, DESCRIPTION | {"priced_against": _live(connection)})
@@ -95,7 +95,7 @@ def written(url: str, rows: int) -> tuple[StagedBook, float]:
         return staged, time.perf_counter() - began
 
 
-def publish(url: str, staged: StagedBook) -> float:
+def publish(url: str, staged: Book) -> float:
     """Seconds from a staged book to a live one: hash, pointer, ledger."""
     began = time.perf_counter()
     with transaction(url) as connection, sparing_a_core(connection), connection.cursor() as cursor:

@@ -25,7 +25,7 @@ from sqlalchemy.engine import make_url
 
 import sql
 from tasks.arrow import arrow_array
-from tasks.books.book import StagedBook, complete_book, stage_book, write_prices
+from tasks.books.book import Book, complete_book, stage_book, write_prices
 from tasks.books.price_stream import PERSONAL_COLUMNS, _with_inputs, array_texts
 from tasks.copying import BYTES_PER_READ, _csv
 from tasks.database import migrate, transaction
@@ -49,13 +49,13 @@ def priced(rows: int) -> Frames:
     return frames
 
 
-def texts(frames: Frames, book: StagedBook) -> Iterator[pd.DataFrame]:
+def texts(frames: Frames, book: Book) -> Iterator[pd.DataFrame]:
     """Frames as the CSV has them."""
     for frame in frames:
         yield frame.assign(reasons=array_texts(frame["reasons"]), book_id=book.book_id)
 
 
-def batches(frames: Frames, book: StagedBook) -> Iterator[pa.RecordBatch]:
+def batches(frames: Frames, book: Book) -> Iterator[pa.RecordBatch]:
     """Frames as Arrow, in the types of the table."""
     for frame in frames:
         columns = {name: arrow_array(frame[name]) for name in PERSONAL_COLUMNS if name not in (*MONEY, "reasons")}
@@ -65,7 +65,7 @@ def batches(frames: Frames, book: StagedBook) -> Iterator[pa.RecordBatch]:
         yield from pa.table({name: columns[name] for name in COLUMNS}).combine_chunks().to_batches()
 
 
-def binary(frames: Frames, book: StagedBook) -> Iterator[bytes]:
+def binary(frames: Frames, book: Book) -> Iterator[bytes]:
     """Frames in the binary format of COPY."""
     encoder = None
     for batch in batches(frames, book):
@@ -77,7 +77,7 @@ def binary(frames: Frames, book: StagedBook) -> Iterator[bytes]:
         yield encoder.finish()
 
 
-def copied(connection: Connection, book: StagedBook, file: IO[bytes], form: str) -> None:
+def copied(connection: Connection, book: Book, file: IO[bytes], form: str) -> None:
     """COPY what a file has."""
     statement = (
         f"COPY {'.'.join(book.table('personal_prices'))} ({', '.join(COLUMNS)}) FROM STDIN (FORMAT {form}, FREEZE)"
@@ -91,8 +91,8 @@ def copied(connection: Connection, book: StagedBook, file: IO[bytes], form: str)
 class Way:
     """How frames are encoded beforehand, if they are, and how they or the file of them are written."""
 
-    write: Callable[[Connection, StagedBook, Frames, IO[bytes]], Any]
-    encoded: Callable[[Frames, StagedBook], Iterator[Any]] | None = None
+    write: Callable[[Connection, Book, Frames, IO[bytes]], Any]
+    encoded: Callable[[Frames, Book], Iterator[Any]] | None = None
 
 
 WAYS = {
@@ -137,7 +137,7 @@ def adbc_seconds(url: str, frames: Frames) -> float:
         ).decode()
     with adbc_driver_postgresql.dbapi.connect(plain) as connection, connection.cursor() as cursor:
         cursor.execute(opened)
-        book = StagedBook(cursor.fetchone()[0])
+        book = Book(cursor.fetchone()[0])
         cursor.execute(f"SELECT pricing.stage_prices({book.book_id})::text")
         began = time.perf_counter()
         schema, table = book.table("personal_prices")

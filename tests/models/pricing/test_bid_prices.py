@@ -91,9 +91,9 @@ CURVE = curves(settle_book([request_of({"a": 40.0})]))["a"]
 
 
 def test_stock_that_goes_as_expected_keeps_its_bid_price() -> None:
-    assert CURVE.at(20.0, CURVE.requests // 2) == pytest.approx(CURVE.at(40.0, 0), rel=0.02)
-    assert CURVE.at(10.0, CURVE.requests // 2) > 1.1 * CURVE.at(40.0, 0)  # it went faster
-    assert CURVE.at(35.0, CURVE.requests // 2) < 0.9 * CURVE.at(40.0, 0)
+    assert CURVE.at(20.0, CURVE.requests / 2) == pytest.approx(CURVE.at(40.0, 0), rel=0.02)
+    assert CURVE.at(10.0, CURVE.requests / 2) > 1.1 * CURVE.at(40.0, 0)  # it went faster
+    assert CURVE.at(35.0, CURVE.requests / 2) < 0.9 * CURVE.at(40.0, 0)
 
 
 def test_what_is_left_after_all_requests_is_not_given_away() -> None:

@@ -263,7 +263,7 @@ def test_an_open_interval_is_not_explored():
         ({"maximum_step": 0.1}, {}, {"live_price": [20.0]}, ["maximum_step"]),
         ({"above_uniform": False}, {}, {"curve": (3.0, 2.0)}, ["above_uniform"]),
         ({"price_ending": 0.99}, {}, {}, ["price_ending"]),
-        ({}, {}, {"shadow_price": [1.0]}, ["shadow_price"]),
+        ({}, {"bid_price": 1.0}, {}, ["shadow_price"]),
         ({}, {"consent": False}, {}, ["no_consent"]),
     ],
 )
@@ -309,7 +309,7 @@ def test_the_waterfall_of_a_refused_row_ends_without_a_price():
 
 def test_scarcity_and_high_season_raise_the_price():
     plain = one_price(PRESETS["hotel"])["price"]
-    assert one_price(PRESETS["hotel"], shadow_price=[2.0])["price"] > plain  # few rooms left
+    assert one_price(PRESETS["hotel"], row={"bid_price": 2.0})["price"] > plain  # few rooms left
     assert one_price(PRESETS["hotel"], curve=(3.0, 1.4), uniform=(3.0, 1.4))["price"] > plain  # peak season
 
 

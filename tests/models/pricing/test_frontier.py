@@ -5,7 +5,8 @@ import pandas as pd
 
 from models.demand.demand_curve import DemandCurve
 from models.pricing.book_request import BookRequest
-from models.pricing.frontier import BookReservoir, BookSample, profit_satisfaction_frontier
+from models.pricing.book_sample import BookReservoir, BookSample
+from models.pricing.frontier import profit_satisfaction_frontier
 from models.pricing.policy import Exploration, Guardrails, Portfolio, PricingPolicy
 from models.pricing.price_book import price_book
 

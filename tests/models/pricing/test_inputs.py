@@ -23,7 +23,7 @@ def curve_of(rows: int, sensitivity=3.0, valuation=1.0) -> DemandCurve:
 
 def invalid(row: dict, curve=None, uniform=None, **prices) -> list[str | None]:
     decisions = pd.DataFrame([GOOD | row])
-    prices = {"live_price": None, "live_uniform_price": None, "shadow_price": None} | prices
+    prices = {"live_price": None, "live_uniform_price": None} | prices
     return read_inputs(decisions, curve or curve_of(1), uniform or curve_of(1), **prices).invalid.tolist()
 
 
@@ -53,11 +53,6 @@ def test_live_prices(name, value):
     assert invalid({}, **{name: [value]}) == [f"invalid_{name}"]
 
 
-@pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_shadow_price(value):
-    assert invalid({}, shadow_price=[value]) == ["invalid_shadow_price"]
-
-
 @pytest.mark.parametrize("value", [None, np.nan, pd.NA])
 def test_consent_nobody_knows(value):
     assert invalid({"consent": value}) == ["invalid_consent"]
@@ -72,7 +67,7 @@ def test_curves(bad):
 
 def test_without_consent_nothing_personal_is_kept():
     decisions = pd.DataFrame([GOOD, GOOD | {"consent": False}])
-    given = read_inputs(decisions, curve_of(2, 9.0, 2.0), curve_of(2), [7.0, 7.0], [8.0, 8.0], None)
+    given = read_inputs(decisions, curve_of(2, 9.0, 2.0), curve_of(2), [7.0, 7.0], [8.0, 8.0])
     assert given.curve.sensitivity.tolist() == [9.0, 3.0]
     assert given.curve.valuation.tolist() == [2.0, 1.0]
     assert given.live_price.tolist() == [7.0, 8.0]
@@ -84,7 +79,6 @@ def test_a_missing_column_is_named():
             pd.DataFrame([GOOD]).drop(columns=["unit_cost", "consent"]),
             curve_of(1),
             curve_of(1),
-            None,
             None,
             None,
         )

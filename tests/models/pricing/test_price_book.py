@@ -67,6 +67,16 @@ def test_stock_is_never_oversold(policy):
     assert (book.certificate.gap_tolerance > 1e-3) == (policy.guardrails.price_ending is not None)
 
 
+@pytest.mark.parametrize("method", ["in_turn", "uniform"])
+def test_whatever_is_drawn_the_stock_is_used_up_and_the_book_certified(method):
+    policy = PricingPolicy(guardrails=RAILS, exploration=Exploration(share=0.1, dither=0.01, method=method))
+    for day in range(1, 9):
+        request = request_of(policy, remaining={"a": 250.0, "b": 300.0}, exploration_period=date(2026, 11, day))
+        certificate = price_book(request).certificate
+        assert certificate.is_certified
+        assert all(0 <= state.slack < 1e-3 * state.limit for state in certificate.constraints)
+
+
 @pytest.mark.parametrize(
     ("limits", "measure", "side"),
     [

@@ -18,7 +18,7 @@ def inputs(consent: list[bool], personal_valuation: float = 1.6, **columns) -> P
     )
     personal = DemandCurve(np.full(rows, 3.0), np.full(rows, personal_valuation))
     uniform = DemandCurve(np.full(rows, 3.0), np.full(rows, 1.0))
-    return read_inputs(decisions, personal, uniform, None, None, None)
+    return read_inputs(decisions, personal, uniform, None, None)
 
 
 def test_the_uniform_price_caps_the_personal_one_where_the_policy_says_so():

@@ -40,7 +40,7 @@ def test_each_charge_moves_the_price_its_way():
 
 def test_terms_charge_each_row_for_its_pool():
     terms = BookTerms({"k1": 2.0, "k2": 0.5}, volume_bonus=0.25, revenue_bonus=0.1)
-    shadow = terms.shadow_prices(pd.DataFrame({"pool_id": ["k2", None, "k1", "other"]}), np.zeros(4))
+    shadow = terms.shadow_prices(pd.DataFrame({"pool_id": ["k2", None, "k1", "other"]}))
     np.testing.assert_array_equal(shadow.unit, [0.25, -0.25, 1.75, -0.25])
     assert shadow.revenue == 0.1
     assert not ShadowPrices(np.zeros(2)).is_charged.any()

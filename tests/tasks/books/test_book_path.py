@@ -11,7 +11,7 @@ import tasks.books.candidates
 import tasks.books.choose
 import tasks.books.price
 from models.pricing.explanation import BEHAVIOUR
-from models.pricing.policy import Exploration, PricingPolicy
+from models.pricing.policy import Exploration, Guardrails, PricingPolicy
 from tasks.books.book_plots import book_plots
 from tasks.books.book_report import CAPTIONS, book_page
 from tasks.books.certify import UncertifiedBookError, certify
@@ -299,12 +299,40 @@ def test_nobody_to_price_leaves_a_book_without_plots(shop: Any) -> None:
     assert "0 personal and 12 uniform" in book_page(priced, promotion, certificate)
 
 
+def test_stock_that_sells_until_a_date_is_weighed_against_the_requests_to_come(shop: Any) -> None:
+    shop.run(
+        "INSERT INTO data.inventory (dataset, pool_id, product_id, capacity, sells_until)"
+        " SELECT 'shop', 'rooms', 'p03', 1.5, max(occurred_at) + interval '7 days' FROM data.behaviour"
+    )
+    rails = Guardrails(minimum_margin=0.05, maximum_markup=0.0)
+    priced, _, _ = shop.published(PricingPolicy(guardrails=rails))
+    (stock,) = priced.optimum.constraints
+    assert (stock.name, stock.limit) == ("stock", 1.5) and stock.achieved <= 1.5
+    (pace,) = shop.rows(
+        "SELECT (count(*) + 1) * 7 * 86400.0 / extract(epoch FROM max(as_of) - greatest(min(offered_at),"
+        " max(as_of) - interval '28 days')) AS to_come FROM data.offers JOIN data.snapshots USING (dataset)"
+        " WHERE product_id = 'p03' AND offered_at > as_of - interval '28 days'"
+    )["to_come"]
+    curve = shop.rows("SELECT requests FROM pricing.bid_price_curves")["requests"]
+    assert curve.tolist() == [pytest.approx(float(pace), rel=0.05)]
+    shop.run("UPDATE data.inventory SET sells_until = NULL")  # each price is a request then
+    endless, promotion = shop.priced(PricingPolicy(guardrails=rails))
+    with pytest.raises(UncertifiedBookError, match="stock"):
+        certify.fn(endless, promotion)
+
+
 def test_the_reviewer_s_page_says_what_changes_for_whom(shop: Any) -> None:
     first, promotion, certificate = shop.published()
     with transaction(shop.url) as connection:
         unchanged = price_changes(connection, first, promotion)
     assert unchanged[0]["segment"] is None and unchanged[0]["compared"] == first.personal_rows
     assert unchanged[0]["share_up"] == unchanged[0]["share_down"] == 0  # against itself, live by now
+    shop.run("SELECT pricing.record_event('u001', 'view', 'p03')")
+    reprice_all(shop.url, 100, demands=lambda version: shop.demand)
+    with transaction(shop.url) as connection:
+        since = price_changes(connection, first, promotion)[0]
+    assert 0 < since["share_up"] + since["share_down"] < 0.1  # against what he is quoted since
+    shop.run("DELETE FROM pricing.repriced_personal")
     priced, promotion = shop.priced(shop.policy.model_copy(update={"satisfaction_weight": 0.4}))
     with transaction(shop.url) as connection:
         changes = price_changes(connection, priced, promotion)

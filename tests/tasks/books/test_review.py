@@ -18,7 +18,7 @@ from pydantic import ValidationError
 import tasks.books.review
 from flows.deploy import DeployParameters
 from tasks.books.approvals import ApprovalError, approve, approver_of
-from tasks.books.book import StagedBook
+from tasks.books.book import Book
 from tasks.books.review import Review, ReviewError, await_approval
 from tasks.settings import Settings
 
@@ -48,7 +48,7 @@ def book(settings: Settings, migrated: None, query: Query) -> tuple[int, str]:
 
 def wait(number: int, seconds: float) -> str:
     until = datetime.now(UTC) + timedelta(seconds=seconds)
-    review = Review(StagedBook(number), 7, "review", until)
+    review = Review(Book(number), 7, "review", until)
 
     @flow(name=f"deploy-{number}-{seconds}")
     def waiting() -> str:

@@ -325,7 +325,7 @@ def test_a_crash_leaves_the_load_to_be_validated_again(shop, write_tables, tmp_p
 
 
 def test_large_tables_are_examined_in_blocks(shop, take_in, query, monkeypatch):
-    monkeypatch.setattr("tasks.data.waiting.BLOCK_PAGES", 1)
+    monkeypatch.setattr("tasks.database.BLOCK_PAGES", 1)
     many = pd.concat([shop["behaviour"]] * 50, ignore_index=True)
     many["event_id"] = [f"e{n}" for n in range(len(many))]
     many.loc[[0, 777, 1999], "dwell_seconds"] = -1.0

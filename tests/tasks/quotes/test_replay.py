@@ -13,7 +13,7 @@ from models.demand.demand_curve import DemandCurve
 from models.features.content import NO_ENCODERS
 from models.features.decisions import Decisions
 from models.pricing.policy import Exploration, Guardrails, Portfolio, PricingPolicy
-from tasks.books.book import StagedBook, discard_book
+from tasks.books.book import Book, discard_book
 from tasks.books.certify import certify
 from tasks.books.choose import choose_candidates
 from tasks.books.price import price
@@ -84,7 +84,7 @@ def snap(url: str) -> None:
         )
 
 
-def put_live(url: str, policy: PricingPolicy) -> StagedBook:
+def put_live(url: str, policy: PricingPolicy) -> Book:
     promotion = Promotion(
         Registered(1, "run", "shop"), latest_snapshot(url, "shop"), policy, cold_start=False, gates=()
     )
