@@ -125,11 +125,13 @@ def reprice_products(connection: Connection, live: ContinuedBook) -> Repriced:
 def reprice_users(connection: Connection, live: ContinuedBook, entries: int) -> Repriced:
     """Set the prices of the users who have waited longest, at most so many entries of the queue, and of some pairs.
 
-    Pairs that the market touched come along, half as many, so that neither they nor those who act wait for all others.
+    A few of the pairs that the market touched come along, or more where nobody has acted, so that they do not wait for
+    ever and hardly hold up who acts.
     """
     claim = sql.query("reprice_claim_users")
     claimed = read_rows(connection, claim, {"entries": entries, "pairs": False})
-    claimed += read_rows(connection, claim, {"entries": max(entries // 2, 1), "pairs": True})
+    pairs = entries // (8 if claimed else 2)
+    claimed += read_rows(connection, claim, {"entries": max(pairs, 1), "pairs": True})
     if not claimed:
         return Repriced()
     asked = {(entry["user_id"], entry["product_id"]) for entry in claimed}

@@ -57,7 +57,7 @@ INSERT INTO data.market (dataset, product_id, observed_at, competitor_price)
 SELECT dataset, product_id, now(), list_price * %s FROM data.products WHERE product_id = %s
 """
 WAITING_PAIRS = "SELECT EXISTS (SELECT FROM pricing.reprice_queue WHERE product_id = %s)"
-MARKET_SECONDS = 30.0  # from one change to the next, at least
+MARKET_SECONDS = 60.0  # from one change to the next, at least
 BREACHES = """
 SELECT count(*) FILTER (WHERE price > list_price) AS above_list,
        count(*) FILTER (WHERE price > uniform_price) AS above_uniform,
