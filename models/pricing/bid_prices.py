@@ -64,7 +64,10 @@ def bid_price_curves(
         for tried, bid in zip(units, bids, strict=True):
             shadow = portfolio.shadow_prices(np.concatenate([bid, own[pools:]]))
             tried += portfolio.usage(response.relaxed(shadow))[:pools]
-    of_book = [state.limit if state.shadow_price > 0 else state.achieved for state in solution.states[:pools]]
+    of_book = [
+        state.limit if state.shadow_price > 0 and not state.runs_out else state.achieved
+        for state in solution.states[:pools]
+    ]
     sales = np.array(of_book) + (1 - explored_share) * (units - units[0])
     for number in np.flatnonzero(units[0] > 0).tolist():
         yield _curve(pool_ids[number], float(requests[number]), sales[:, number], bids[:, number])

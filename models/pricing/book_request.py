@@ -19,8 +19,9 @@ class BookRequest:
 
     ``decisions`` may have pool_id (none: unlimited) and quantity (units at stake, none: 1) beside the
     columns pricing needs. ``remaining`` is the units left by pool; a pool it does not name is unlimited,
-    one with none left is sold out. ``group`` is each row's group of users, compared where the policy bounds
-    parity and used for nothing else.
+    one with none left is sold out; those in ``may_run_out`` may be sold out before their end where no price makes
+    them last, others make the book uncertified then. ``group`` is each row's group of users, compared where the
+    policy bounds parity and used for nothing else.
     """
 
     decisions: pd.DataFrame
@@ -33,6 +34,7 @@ class BookRequest:
     live_propensity: ArrayLike | None = None
     exploration_period: date | None = None
     remaining: Mapping[str, float] | None = None
+    may_run_out: frozenset[str] = frozenset()
     group: ArrayLike | None = None
 
     def take(self, rows: slice | NDArray[np.integer]) -> Self:

@@ -13,7 +13,8 @@ class ConstraintState:
     """One constraint as the prices shown meet it.
 
     ``slack`` is in the constraint's own unit and negative where it is violated; ``shadow_price`` is what
-    one more unit of the limit is worth, 0 where it does not bind.
+    one more unit of the limit is worth, 0 where it does not bind. ``runs_out`` says of stock that no price inside the
+    guardrails makes it last to its end, so that prices are the highest.
     """
 
     name: str
@@ -22,11 +23,12 @@ class ConstraintState:
     achieved: float
     slack: float
     shadow_price: float
+    runs_out: bool = False
 
     @property
     def is_met(self) -> bool:
-        """Whether the limit is kept."""
-        return self.slack >= 0
+        """Whether the limit is kept, as well as prices can."""
+        return self.slack >= 0 or self.runs_out
 
 
 @dataclass(frozen=True)

@@ -47,7 +47,8 @@ class Portfolio:
 
     ``objective`` is before any charge; ``quantity`` float64 ``[n]``; ``pool`` int64 ``[n]`` indexes
     ``remaining`` (units left, float64 ``[pools]``, all above zero) or is NO_POOL. A total limit that is
-    None does not apply.
+    None does not apply. ``may_run_out`` (bool ``[pools]``) marks stock that may be sold out early where no price
+    is high enough; other stock is a limit like any.
     """
 
     objective: Objective
@@ -57,6 +58,7 @@ class Portfolio:
     discount_budget: float | None = None
     minimum_volume: float | None = None
     minimum_revenue: float | None = None
+    may_run_out: Flags | None = None
 
     @property
     def limits(self) -> FloatArray:
@@ -97,7 +99,7 @@ class Trial:
 
     ``used`` is what the prices shown use of each constraint and ``best`` what the best admissible ones do; ``value`` is
     the objective of the latter, ``charged`` the same less the charges, and ``tick`` what use a tick of price moves, in
-    money.
+    money. ``highest`` is the highest of the best prices in each pool.
     """
 
     used: FloatArray
@@ -105,6 +107,7 @@ class Trial:
     value: float
     charged: float
     tick: float
+    highest: FloatArray
 
 
 @dataclass(frozen=True)
@@ -144,7 +147,7 @@ def solve(parts: Parts, pool_ids: list[str]) -> Solution:
         # Exploration may as well use less than the best prices would. What is given back moves the explored share of
         # them by nothing, so a little is left over, and given back again; but not where it once was too much.
         spare = np.where((multipliers > 0) & (excess < -SPARE) & (short == 0), excess, 0.0)
-        if not (((excess > 0) & ~search.out_of_reach) | (spare < 0)).any():
+        if not (search.is_short(trial) | (spare < 0)).any():
             break
         short = np.where(excess > 0, multipliers, short)
         # by less than the tolerance no multiplier would move; coarse prices need ever more
@@ -165,14 +168,14 @@ def _sharpened(search: "_Search", short: FloatArray, enough: FloatArray, found: 
     for _ in range(BISECTIONS):
         middle = np.where((short > 0) & (short < enough), (short + enough) / 2, enough)
         tried = search.offer(middle)
-        is_short = search.excess_of(tried.used) > 0
+        is_short = search.is_short(tried)
         short = np.where(is_short, middle, short)
         if not is_short.any():
             enough, found = middle, tried
             continue
         mixed = np.where(is_short, enough, middle)  # pools do not touch each other, so most of the middle may stand
         tried = search.offer(mixed)
-        if not (search.excess_of(tried.used) > 0).any():
+        if not search.is_short(tried).any():
             enough, found = mixed, tried
     return enough, found
 
@@ -185,6 +188,8 @@ class _Search:
         sold = price = 0.0
         for portfolio, _ in parts:
             self.limits, self.sides, pools = portfolio.limits, portfolio.sides, len(portfolio.remaining)
+            may_run_out = np.zeros(pools, bool) if portfolio.may_run_out is None else portfolio.may_run_out
+            self.may_run_out = np.append(may_run_out, [False] * len(TOTALS))
             is_sold = portfolio.quantity > 0
             sold, price = sold + float(is_sold.sum()), price + float(portfolio.objective.list_price[is_sold].sum())
         self.target = np.log(self.limits)
@@ -201,6 +206,10 @@ class _Search:
             excess = self.sides * (np.log(usage) - self.target)
         return np.where(np.isnan(excess), -np.inf, excess)
 
+    def is_short(self, trial: Trial) -> Flags:
+        """Which limits the prices of a trial do not keep, of those that prices can keep."""
+        return np.asarray((self.excess_of(trial.used) > 0) & ~self.out_of_reach)
+
     def excess(self, multipliers: FloatArray, tightening: FloatArray) -> FloatArray:
         self.evaluations += 1
         usage = np.zeros_like(self.target)
@@ -212,6 +221,7 @@ class _Search:
         self.evaluations += 1
         used, best = np.zeros_like(self.target), np.zeros_like(self.target)
         value = charged = tick = 0.0
+        highest = np.zeros_like(self.target)  # NO_POOL is the last, which is a total and has none
         for portfolio, response in self.parts:
             shadow = portfolio.shadow_prices(multipliers)
             offer = response.admissible(shadow)
@@ -220,7 +230,8 @@ class _Search:
             value += float(portfolio.quantity @ portfolio.objective.value(offer.best))
             charged += float(portfolio.quantity @ ChargedObjective(portfolio.objective, shadow).value(offer.best))
             tick += _worth_of_a_tick(portfolio, response.tick, multipliers, offer.best)
-        return Trial(used, best, value, charged, tick)
+            np.maximum.at(highest, portfolio.pool, np.where(portfolio.quantity > 0, offer.best, 0.0))
+        return Trial(used, best, value, charged, tick, highest)
 
     def settle(self, multipliers: FloatArray, tightening: FloatArray) -> FloatArray:
         """Settle each kind of constraint in turn until all of them are settled together."""
@@ -275,10 +286,13 @@ def _is_settled(multipliers: FloatArray, excess: FloatArray) -> Flags:
 
 def _evidence(search: _Search, multipliers: FloatArray, trial: Trial, pool_ids: list[str]) -> Solution:
     displaced = trial.used - trial.best  # what exploration itself uses
-    dual = trial.charged + float(np.nansum(search.sides * multipliers * (search.limits - displaced)))
+    runs_out = search.may_run_out & search.out_of_reach & (search.excess_of(trial.used) > 0)
+    limits = np.where(runs_out, trial.used, search.limits)  # these prices are the best of all that use no less
+    dual = trial.charged + float(np.nansum(search.sides * multipliers * (limits - displaced)))
     size = max(abs(dual), float(np.finfo(float).tiny))
     gap, rounding = abs(dual - trial.value) / size, trial.tick / size
-    states = tuple(_states(search, multipliers, trial.used, pool_ids))
+    multipliers = np.where(runs_out, trial.highest, multipliers)  # the same prices, by a charge that means something
+    states = tuple(_states(search, multipliers, trial.used, runs_out, pool_ids))
     return Solution(multipliers, states, trial.value, gap, rounding, search.evaluations)
 
 
@@ -298,10 +312,12 @@ def _worth_of_a_tick(portfolio: Portfolio, tick: float, multipliers: FloatArray,
 
 
 def _states(
-    search: _Search, multipliers: FloatArray, usage: FloatArray, pool_ids: list[str]
+    search: _Search, multipliers: FloatArray, usage: FloatArray, runs_out: Flags, pool_ids: list[str]
 ) -> Iterator[ConstraintState]:
-    columns = (search.limits, usage, search.sides, multipliers)
+    columns = (search.limits, usage, search.sides, multipliers, runs_out)
     names = [("stock", pool_id) for pool_id in pool_ids] + [(name, None) for name in TOTALS]
-    for (name, pool_id), limit, used, side, multiplier in zip(names, *(c.tolist() for c in columns), strict=True):
+    for (name, pool_id), limit, used, side, multiplier, is_out in zip(
+        names, *(column.tolist() for column in columns), strict=True
+    ):
         if not np.isnan(limit):
-            yield ConstraintState(name, pool_id, limit, used, side * (limit - used), multiplier)
+            yield ConstraintState(name, pool_id, limit, used, side * (limit - used), multiplier, is_out)

@@ -232,7 +232,8 @@ class _Market:
     def portfolio(self) -> Portfolio:
         _, objective = objectives(self.given, self.request.policy)
         limits = self.request.policy.portfolio.model_dump()
-        return Portfolio(objective, self.quantity, self.pool, self.remaining, **limits)
+        may_run_out = np.array([pool in self.request.may_run_out for pool in _stock(self.request)], dtype=bool)
+        return Portfolio(objective, self.quantity, self.pool, self.remaining, **limits, may_run_out=may_run_out)
 
     def relaxed(self, shadow: ShadowPrices) -> FloatArray:
         """Return the best real prices; the uniform price moves too where it bounds the personal one."""

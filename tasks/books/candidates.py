@@ -123,6 +123,11 @@ def remaining_stock(
     return {row["pool_id"]: row["remaining"] for row in rows}
 
 
+def pools_with_an_end(reading: Connection, dataset: str) -> frozenset[str]:
+    """The pools whose stock perishes at a known time, such as a hotel's rooms."""
+    return frozenset(row["pool_id"] for row in read_rows(reading, sql.query("pools_with_an_end"), {"dataset": dataset}))
+
+
 def groups_of_users(reading: Connection, dataset: str, group: str, users: pd.Series) -> pd.Series:
     """The group of each row's user, which parity compares; no price is set from it.
 

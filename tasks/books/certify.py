@@ -70,7 +70,14 @@ def certify(priced: PricedBook, promotion: Promotion) -> Certificate:
             "Loosen the limit or the guardrails"
         )
     log.info("%s prices checked, no breach", f"{prices:,}")
+    if scarce := [str(state.pool_id) for state in priced.optimum.constraints if state.runs_out]:
+        log.warning("sold out early at any price that the guardrails allow: %s", _listed(scarce))
     return certificate
+
+
+def _listed(pools: list[str], most: int = 5) -> str:
+    more = f" and {len(pools) - most:,} more" if len(pools) > most else ""
+    return f"{', '.join(pools[:most])}{more}"
 
 
 def _shortfall(optimum: OptimumCertificate) -> str:

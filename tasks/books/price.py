@@ -30,6 +30,7 @@ from tasks.books.candidates import (
     exploration_period,
     groups_of_users,
     live_prices_of_pairs,
+    pools_with_an_end,
     population,
     remaining_stock,
 )
@@ -115,6 +116,7 @@ def _requests(
 ) -> Iterator[BookRequest]:
     snapshot, group = promotion.snapshot, promotion.policy.fairness.group
     remaining = remaining_stock(reading, snapshot.dataset, decided_at(snapshot))
+    may_run_out = pools_with_an_end(reading, snapshot.dataset)
     numbers = pd.Index(products.terms["product_id"])
     for scored in map(ScoredPairs.read, blocks):
         live = live_prices_of_pairs(reading, snapshot, scored.terms)
@@ -130,6 +132,7 @@ def _requests(
             live_propensity=live["propensity"],
             exploration_period=exploration_period(snapshot),
             remaining=remaining,
+            may_run_out=may_run_out,
             group=groups_of_users(reading, snapshot.dataset, group, scored.terms["user_id"]),
         )
 

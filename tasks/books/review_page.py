@@ -81,8 +81,10 @@ def _guardrails(counts: dict[str, int]) -> str:
 
 def _limits(optimum: dict[str, Any]) -> str:
     limits = [f"{state['name']} {state['achieved']:,.6g} of {state['limit']:,.6g}" for state in optimum["constraints"]]
+    scarce = sum(state["runs_out"] for state in optimum["constraints"])
+    early = f"; {scarce:,} pools are sold out early at any price that the guardrails allow" if scarce else ""
     more = f" and {len(limits) - 3} more" if len(limits) > 3 else ""
-    return f"{', '.join(limits[:3]) or 'none'}{more}; duality gap {optimum['duality_gap']:.2g}"
+    return f"{', '.join(limits[:3]) or 'none'}{more}{early}; duality gap {optimum['duality_gap']:.2g}"
 
 
 def _counts(counts: dict[str, int]) -> str:

@@ -107,6 +107,17 @@ def test_a_pool_without_requests_has_no_curve_and_one_sold_out_has_the_highest_b
     assert found["a"].at(0.0, 0) == found["a"].at(-3.0, 0) == found["a"].bid_price[0]
 
 
+def test_stock_that_runs_out_has_the_highest_bid_until_more_of_it_comes() -> None:
+    capped = FREE.model_copy(update={"guardrails": Guardrails(maximum_markup=0.2)})
+    request = replace(request_of({"a": 5.0}, capped), may_run_out=frozenset({"a"}))
+    book = settle_book([request])
+    (state,) = book.solution.states
+    assert state.runs_out
+    curve = curves(book)["a"]
+    assert curve.at(5.0, 0) == curve.bid_price[0]
+    assert curve.at(2 * state.achieved, 0) < curve.at(1.1 * state.achieved, 0) < curve.bid_price[0]
+
+
 def test_a_decisions_own_bid_price_stands_for_its_pools() -> None:
     request = request_of({"a": 40.0})
     terms = settle_book([request]).terms

@@ -1,4 +1,5 @@
 import itertools
+from dataclasses import replace
 from datetime import date
 
 import numpy as np
@@ -162,6 +163,22 @@ def test_a_limit_out_of_reach_leaves_the_book_uncertified():
     book = price_book(request_of(PricingPolicy(guardrails=RAILS), remaining={"a": 0.001}))
     assert not book.certificate.is_certified
     assert [state.pool_id for state in book.certificate.violated] == ["a"]
+
+
+def test_stock_with_an_end_that_no_price_makes_last_is_sold_at_the_highest_prices():
+    remaining = {"a": 0.001, "b": 300.0, "c": 250.0}
+    policy = PricingPolicy(guardrails=RAILS, exploration=Exploration(share=0.1))
+    plain = request_of(policy, remaining=remaining, exploration_period=date(2026, 11, 2))
+    book = price_book(replace(plain, may_run_out=frozenset({"a", "c"})))
+    certificate = book.certificate
+    assert certificate.is_certified
+    assert {state.pool_id: state.runs_out for state in certificate.constraints} == {"a": True, "b": False, "c": False}
+    of_a = (plain.decisions["pool_id"] == "a").to_numpy() & ~book.prices["randomised"].to_numpy(bool)
+    np.testing.assert_allclose(book.prices["price"][of_a], book.prices["upper"][of_a], rtol=1e-3)
+    assert book.terms.bid_prices["a"] == book.prices["price"][(plain.decisions["pool_id"] == "a")].max()
+    others = plain.decisions["pool_id"].to_numpy() != "a"
+    lasting = price_book(replace(plain, remaining=remaining | {"a": 1e6}))
+    pd.testing.assert_series_equal(book.prices["price"][others], lasting.prices["price"][others], rtol=1e-3)
 
 
 def unequal_request(bound: float | None, share: float = 0.0) -> BookRequest:
