@@ -12,7 +12,7 @@ FloatArray = NDArray[np.float64]
 
 # Bid prices at which a book's sales are counted, as shares of the pool's mean list price.
 SHARES = (0.0, 0.01, 0.03, 0.06, 0.1, 0.15, 0.2, 0.3, 0.4, 0.55, 0.75, 1.0, 1.5, 2.5)
-LEAST_OPEN = 0.1  # of a book's requests are thought to be still to come, however many have
+LEAST_TO_COME = 0.1  # of a book's requests are thought to be still to come, however many have
 FLAT = 1e-9  # of the units: what a higher bid price saves at least, if it counts
 
 
@@ -29,16 +29,15 @@ class BidPriceCurve:
     units: FloatArray
     bid_price: FloatArray
 
-    def at(self, remaining: float, requested: float) -> float:
-        """Return the bid price where so many units are left and so many of the requests have come.
+    def at(self, remaining: float, to_come: float) -> float:
+        """Return the bid price where so many units are left for the share of the requests that is still to come.
 
-        Those still to come have the mix of all, so that each open request has the share of the stock that it would
-        have had in a book with more of it: the bid price solved again for the pick-up seen (Jasin, Operations
-        Research 2014). With no unit left it is the highest.
+        Those have the mix of all, so that each has the share of the stock that it would have had in a book with more
+        of it: the bid price solved again for the pick-up seen (Jasin, Operations Research 2014). With no unit left it
+        is the highest.
         """
-        to_come = max(1.0 - requested / self.requests, LEAST_OPEN)
         with np.errstate(divide="ignore"):
-            place = np.log(max(remaining, 0.0) / to_come)
+            place = np.log(max(remaining, 0.0) / max(to_come, LEAST_TO_COME))
         return float(np.interp(place, np.log(self.units), self.bid_price))
 
 

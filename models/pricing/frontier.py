@@ -29,8 +29,9 @@ def _point(sample: BookSample, weight: float) -> dict[str, float]:
     ratio = (prices["price"] / decisions["list_price"]).to_numpy()
     surplus = request.curve.consumer_surplus(ratio, decisions["list_price"].to_numpy())
     profit = prices["expected_profit"].to_numpy()
+    asked = float(quantity[np.isfinite(profit)].sum())
     return {
         "satisfaction_weight": weight,
-        "profit": float(np.nanmean(quantity * profit)),
-        "surplus": float(np.nanmean(quantity * surplus)),
+        "profit": float(np.nansum(quantity * profit)) / asked,
+        "surplus": float(np.nansum(quantity * surplus)) / asked,
     }

@@ -116,7 +116,10 @@ class Exploration(PolicySection):
 
 
 class Portfolio(PolicySection):
-    """Limits on all decisions priced together, in expectation; None means no limit."""
+    """Limits on all decisions priced together, in expectation; None means no limit.
+
+    In a book each price counts as one request, or, where its stock sells until a time, as the requests to come by then.
+    """
 
     discount_budget: float | None = Field(
         default=None,

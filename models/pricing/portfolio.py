@@ -19,7 +19,7 @@ TOTALS = ("discount_budget", "minimum_volume", "minimum_revenue")  # in this ord
 TOLERANCE = 1e-5  # of each limit: how closely a charged constraint binds
 SPARE = 1e-4  # of each limit: what is worth giving back
 FARTHEST = 1e4  # list prices: a limit that is not kept at such a multiplier is out of reach
-STEPS, ROUNDS, TIGHTENINGS, BISECTIONS = 80, 200, 25, 12
+STEPS, ROUNDS, TIGHTENINGS, GIVE_BACKS, BISECTIONS = 80, 200, 25, 6, 12
 
 
 class Offer(NamedTuple):
@@ -138,7 +138,7 @@ def solve(parts: Parts, pool_ids: list[str]) -> Solution:
     violated. Of the rows only sums are kept, so that parts which are made anew are never held together.
     """
     search = _Search(parts)
-    multipliers = np.zeros_like(search.target)
+    multipliers = search.set_aside()
     short, tightening = np.zeros_like(search.target), np.zeros_like(search.target)
     for attempt in range(TIGHTENINGS):
         multipliers = search.settle(multipliers, tightening)
@@ -146,13 +146,13 @@ def solve(parts: Parts, pool_ids: list[str]) -> Solution:
         excess = search.excess_of(trial.used)
         # Exploration may as well use less than the best prices would. What is given back moves the explored share of
         # them by nothing, so a little is left over, and given back again; but not where it once was too much.
-        spare = np.where((multipliers > 0) & (excess < -SPARE) & (short == 0), excess, 0.0)
+        spare = np.where((multipliers > 0) & (excess < -SPARE) & (short == 0), excess, 0.0) * (attempt < GIVE_BACKS)
         if not (search.is_short(trial) | (spare < 0)).any():
             break
         short = np.where(excess > 0, multipliers, short)
         # by less than the tolerance no multiplier would move; coarse prices need ever more
         further = np.maximum(TOLERANCE * 1.5**attempt, tightening / 2)
-        tightening += np.where(excess > 0, excess + further, spare)
+        tightening = np.minimum(tightening + np.where(excess > 0, excess + further, spare), search.tightest)
     found = _evidence(search, multipliers, trial, pool_ids)
     if found.duality_gap <= MAXIMUM_DUALITY_GAP or any(not state.is_met for state in found.states):
         return found
@@ -166,7 +166,8 @@ def _sharpened(search: "_Search", short: FloatArray, enough: FloatArray, found: 
     one.
     """
     for _ in range(BISECTIONS):
-        middle = np.where((short > 0) & (short < enough), (short + enough) / 2, enough)
+        may_move = (short > 0) & (short < enough) & ~search.out_of_reach
+        middle = np.where(may_move, (short + enough) / 2, enough)
         tried = search.offer(middle)
         is_short = search.is_short(tried)
         short = np.where(is_short, middle, short)
@@ -198,7 +199,25 @@ class _Search:
         self.scale[[pools, pools + 2]] = 1.0  # a charge per unit of money has no unit
         self.slope = 3.0 / self.scale  # of the excess in the multiplier: a first guess, for an elasticity of −3
         self.out_of_reach = np.zeros(len(self.target), dtype=bool)
+        self.runs_out = np.zeros(len(self.target), dtype=bool)
+        self.tightest = np.full(len(self.target), np.inf)
         self.evaluations = 0
+
+    def set_aside(self) -> FloatArray:
+        """Find the stock that runs out even at the highest prices; returns the multipliers to begin with.
+
+        Such stock is not searched for: it is charged so much that its prices stay the highest. Other stock is never
+        tightened beyond what prices can reach.
+        """
+        pools, farthest = self.blocks[0], np.zeros_like(self.target)
+        if not pools.stop:
+            return farthest
+        farthest[pools] = FARTHEST * self.scale[pools]
+        least = self.offer(farthest)
+        self.runs_out = self.may_run_out & (self.excess_of(least.used) > 0)
+        self.out_of_reach |= self.runs_out
+        self.tightest[pools] = np.maximum(-self.excess_of(least.best)[pools] - TOLERANCE, 0.0)
+        return np.where(self.runs_out, farthest, 0.0)
 
     def excess_of(self, usage: FloatArray) -> FloatArray:
         """Log of usage over limit, nearly straight in the multiplier; above 0 is a violation."""
@@ -229,7 +248,8 @@ class _Search:
             best += portfolio.usage(offer.best)
             value += float(portfolio.quantity @ portfolio.objective.value(offer.best))
             charged += float(portfolio.quantity @ ChargedObjective(portfolio.objective, shadow).value(offer.best))
-            tick += _worth_of_a_tick(portfolio, response.tick, multipliers, offer.best)
+            searched = np.where(self.runs_out, 0.0, multipliers)
+            tick += _worth_of_a_tick(portfolio, response.tick, searched, offer.best)
             np.maximum.at(highest, portfolio.pool, np.where(portfolio.quantity > 0, offer.best, 0.0))
         return Trial(used, best, value, charged, tick, highest)
 
@@ -286,13 +306,15 @@ def _is_settled(multipliers: FloatArray, excess: FloatArray) -> Flags:
 
 def _evidence(search: _Search, multipliers: FloatArray, trial: Trial, pool_ids: list[str]) -> Solution:
     displaced = trial.used - trial.best  # what exploration itself uses
-    runs_out = search.may_run_out & search.out_of_reach & (search.excess_of(trial.used) > 0)
-    limits = np.where(runs_out, trial.used, search.limits)  # these prices are the best of all that use no less
+    limits = np.where(search.runs_out, trial.used, search.limits)  # these prices are the best of all that use no less
     dual = trial.charged + float(np.nansum(search.sides * multipliers * (limits - displaced)))
     size = max(abs(dual), float(np.finfo(float).tiny))
     gap, rounding = abs(dual - trial.value) / size, trial.tick / size
-    multipliers = np.where(runs_out, trial.highest, multipliers)  # the same prices, by a charge that means something
-    states = tuple(_states(search, multipliers, trial.used, runs_out, pool_ids))
+    # The least charge that certainly makes the same prices says more than the one that was searched with.
+    discount, volume, revenue = multipliers[-len(TOTALS) :].tolist()
+    highest = trial.highest * (1 + revenue + discount) + volume
+    multipliers = np.where(search.runs_out, highest, multipliers)
+    states = tuple(_states(search, multipliers, trial.used, pool_ids))
     return Solution(multipliers, states, trial.value, gap, rounding, search.evaluations)
 
 
@@ -312,9 +334,9 @@ def _worth_of_a_tick(portfolio: Portfolio, tick: float, multipliers: FloatArray,
 
 
 def _states(
-    search: _Search, multipliers: FloatArray, usage: FloatArray, runs_out: Flags, pool_ids: list[str]
+    search: _Search, multipliers: FloatArray, usage: FloatArray, pool_ids: list[str]
 ) -> Iterator[ConstraintState]:
-    columns = (search.limits, usage, search.sides, multipliers, runs_out)
+    columns = (search.limits, usage, search.sides, multipliers, search.runs_out)
     names = [("stock", pool_id) for pool_id in pool_ids] + [(name, None) for name in TOTALS]
     for (name, pool_id), limit, used, side, multiplier, is_out in zip(
         names, *(column.tolist() for column in columns), strict=True

@@ -2,11 +2,15 @@
 -- over all of them (segment null), by product category, and by whether the user has a personal price already.
 WITH compared AS (
     SELECT coalesce(products.category, 'no category') AS category,
-           CASE WHEN live_uniform.price IS NULL THEN 'nothing quoted yet'
+           CASE WHEN live_uniform.product_id IS NULL THEN 'nothing quoted yet'
+                WHEN live_uniform.price IS NULL THEN 'quoted the list price now'
                 WHEN live_personal.price IS NULL THEN 'quoted the uniform price now'
                 ELSE 'quoted a personal price now' END AS quoted,
            staged.price::double precision
-               / nullif(coalesce(live_personal.price, live_uniform.price)::double precision, 0) - 1 AS change
+               / nullif(CASE WHEN live_uniform.product_id IS NULL THEN NULL
+                             WHEN live_uniform.price IS NULL THEN products.list_price
+                             ELSE coalesce(live_personal.price, live_uniform.price)::double precision END, 0) - 1
+               AS change
     FROM {personal} AS staged
     JOIN data.products ON products.dataset = %(dataset)s AND products.product_id = staged.product_id
     LEFT JOIN (

@@ -5,6 +5,8 @@ from pathlib import Path
 
 from tasks.settings import Settings
 
+FORMAT = 2  # of the files, raised when they change, so that a run never goes on from another one's
+
 
 @dataclass(frozen=True)
 class Block:

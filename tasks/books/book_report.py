@@ -96,7 +96,7 @@ def _limits(optimum: dict[str, Any]) -> list[str]:
         return [f"None. {gap}"]
     columns = ["limit", "pool", "at most or least", "expected", "slack", "worth of one unit more"]
     rows = [
-        [state["name"].replace("_", " "), state["pool_id"] or "",
+        [state["name"].replace("_", " ") + (" (runs out)" if state["runs_out"] else ""), state["pool_id"] or "",
          *(f"{state[name]:,.6g}" for name in ("limit", "achieved", "slack", "shadow_price"))]
         for state in optimum["constraints"]
     ]  # fmt: skip

@@ -53,6 +53,7 @@ def choose_pairs(reading: Connection, snapshot: Snapshot) -> int:
     parameters: dict[str, object] = {
         "dataset": snapshot.dataset,
         "decided_at": decided_at(snapshot),
+        "weeks": timedelta(days=ACTIVE_DAYS),
         "active_since": snapshot.as_of - timedelta(days=ACTIVE_DAYS),
         "products_per_user": PRODUCTS_PER_USER,
     }
@@ -123,9 +124,10 @@ def remaining_stock(
     return {row["pool_id"]: row["remaining"] for row in rows}
 
 
-def pools_with_an_end(reading: Connection, dataset: str) -> frozenset[str]:
+def pools_with_an_end(reading: Connection, dataset: str, moment: datetime) -> frozenset[str]:
     """The pools whose stock perishes at a known time, such as a hotel's rooms."""
-    return frozenset(row["pool_id"] for row in read_rows(reading, sql.query("pools_with_an_end"), {"dataset": dataset}))
+    parameters = {"dataset": dataset, "decided_at": moment}
+    return frozenset(row["pool_id"] for row in read_rows(reading, sql.query("pools_with_an_end"), parameters))
 
 
 def groups_of_users(reading: Connection, dataset: str, group: str, users: pd.Series) -> pd.Series:

@@ -71,11 +71,12 @@ def certify(priced: PricedBook, promotion: Promotion) -> Certificate:
         )
     log.info("%s prices checked, no breach", f"{prices:,}")
     if scarce := [str(state.pool_id) for state in priced.optimum.constraints if state.runs_out]:
-        log.warning("sold out early at any price that the guardrails allow: %s", _listed(scarce))
+        log.warning("sold out early at any price that the guardrails allow: %s", listed(scarce))
     return certificate
 
 
-def _listed(pools: list[str], most: int = 5) -> str:
+def listed(pools: list[str], most: int = 5) -> str:
+    """Some of these names, and how many more there are."""
     more = f" and {len(pools) - most:,} more" if len(pools) > most else ""
     return f"{', '.join(pools[:most])}{more}"
 

@@ -5,7 +5,7 @@ import logging
 from prefect import task
 
 import sql
-from tasks.books.blocks import Block
+from tasks.books.blocks import FORMAT, Block
 from tasks.books.candidates import USERS_PER_BLOCK, candidates_of, choose_pairs
 from tasks.data.snapshots import require_unchanged
 from tasks.database import database_url, read_rows, transaction
@@ -28,7 +28,7 @@ def choose_candidates(promotion: Promotion) -> list[Block]:
         require_unchanged(reading, promotion.snapshot)
         live = read_rows(reading, sql.query("live_book"))
         live_book = live[0]["book_id"] if live else None
-        book = f"{promotion.inputs_hash[:32]}-{live_book or 0}"
+        book = f"{promotion.inputs_hash[:32]}-{live_book or 0}-{FORMAT}"
         users = choose_pairs(reading, promotion.snapshot)
         blocks = [Block(book, live_book, number) for number in range(max(1, -(-users // USERS_PER_BLOCK)))]
         for block in blocks:

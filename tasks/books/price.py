@@ -116,7 +116,7 @@ def _requests(
 ) -> Iterator[BookRequest]:
     snapshot, group = promotion.snapshot, promotion.policy.fairness.group
     remaining = remaining_stock(reading, snapshot.dataset, decided_at(snapshot))
-    may_run_out = pools_with_an_end(reading, snapshot.dataset)
+    may_run_out = pools_with_an_end(reading, snapshot.dataset, decided_at(snapshot))
     numbers = pd.Index(products.terms["product_id"])
     for scored in map(ScoredPairs.read, blocks):
         live = live_prices_of_pairs(reading, snapshot, scored.terms)

@@ -4,7 +4,7 @@ from typing import Any
 
 from psycopg2.extensions import connection as Connection
 
-from tasks.books.certify import Certificate, of_book
+from tasks.books.certify import Certificate, listed, of_book
 from tasks.books.price import PricedBook
 from tasks.database import read_rows
 from tasks.markdown import markdown_table
@@ -81,8 +81,8 @@ def _guardrails(counts: dict[str, int]) -> str:
 
 def _limits(optimum: dict[str, Any]) -> str:
     limits = [f"{state['name']} {state['achieved']:,.6g} of {state['limit']:,.6g}" for state in optimum["constraints"]]
-    scarce = sum(state["runs_out"] for state in optimum["constraints"])
-    early = f"; {scarce:,} pools are sold out early at any price that the guardrails allow" if scarce else ""
+    scarce = [str(state["pool_id"]) for state in optimum["constraints"] if state["runs_out"]]
+    early = f"; sold out early at any price that the guardrails allow: {listed(scarce)}" if scarce else ""
     more = f" and {len(limits) - 3} more" if len(limits) > 3 else ""
     return f"{', '.join(limits[:3]) or 'none'}{more}{early}; duality gap {optimum['duality_gap']:.2g}"
 

@@ -177,9 +177,12 @@ def _bid_prices(connection: Connection, live: ContinuedBook, decisions: Decision
     pools = decisions.frame["pool_id"]
     if pools.isna().all():
         return in_force
-    parameters = {"products": decisions.frame["product_id"].tolist(), "dataset": live.snapshot.dataset}
-    rows = read_rows(connection, sql.query("scarcity"), parameters | {"book_id": live.book.book_id})
-    bid = {row["pool_id"]: _curve(row).at(row["remaining"], row["requested"]) for row in rows if row["remaining"] > 0}
+    parameters = {
+        "products": decisions.frame["product_id"].tolist(), "dataset": live.snapshot.dataset,
+        "book_id": live.book.book_id, "as_of": live.snapshot.as_of,
+    }  # fmt: skip
+    rows = read_rows(connection, sql.query("scarcity"), parameters)
+    bid = {row["pool_id"]: _curve(row).at(row["remaining"], row["to_come"]) for row in rows if row["remaining"] > 0}
     return pools.map(bid).astype("float64").fillna(in_force)
 
 

@@ -61,7 +61,7 @@ def test_a_curve_is_what_solving_the_book_again_would_find(policy: PricingPolicy
     for pool, units in stock.items():
         for left in (0.3, 0.6, 1.3, 2.5):
             fresh = settle_book([request_of(stock | {pool: units * left}, policy)]).terms.bid_prices[pool]
-            assert found[pool].at(units * left, 0) == pytest.approx(fresh, abs=tolerance * LIST_PRICE)
+            assert found[pool].at(units * left, 1.0) == pytest.approx(fresh, abs=tolerance * LIST_PRICE)
 
 
 @pytest.mark.parametrize(
@@ -73,38 +73,38 @@ def test_a_curve_goes_through_the_books_own_bid_price(policy: PricingPolicy) -> 
     stock = {"a": 40.0, "b": 70.0, "more than enough": 1e6}
     book = settle_book([request_of(stock, policy)])
     for pool, curve in curves(book).items():
-        assert curve.at(stock[pool], 0) == pytest.approx(book.terms.bid_prices[pool], abs=1e-9)
+        assert curve.at(stock[pool], 1.0) == pytest.approx(book.terms.bid_prices[pool], abs=1e-9)
 
 
-@given(left=st.floats(0.0, 500.0), fewer=st.floats(0.0, 1.0), requested=st.integers(0, 400))
+@given(left=st.floats(0.0, 500.0), fewer=st.floats(0.0, 1.0), to_come=st.floats(-1.0, 1.0))
 def test_a_unit_is_worth_no_less_when_fewer_are_left_and_no_more_when_fewer_requests_are(
-    left: float, fewer: float, requested: int
+    left: float, fewer: float, to_come: float
 ) -> None:
     curve = CURVE
-    bid = curve.at(left, requested)
+    bid = curve.at(left, to_come)
     assert 0 <= bid <= curve.bid_price[0]
-    assert curve.at(left * fewer, requested) >= bid
-    assert curve.at(left, requested + 50) <= bid
+    assert curve.at(left * fewer, to_come) >= bid
+    assert curve.at(left, to_come - 0.2) <= bid
 
 
 CURVE = curves(settle_book([request_of({"a": 40.0})]))["a"]
 
 
 def test_stock_that_goes_as_expected_keeps_its_bid_price() -> None:
-    assert CURVE.at(20.0, CURVE.requests / 2) == pytest.approx(CURVE.at(40.0, 0), rel=0.02)
-    assert CURVE.at(10.0, CURVE.requests / 2) > 1.1 * CURVE.at(40.0, 0)  # it went faster
-    assert CURVE.at(35.0, CURVE.requests / 2) < 0.9 * CURVE.at(40.0, 0)
+    assert CURVE.at(20.0, 0.5) == pytest.approx(CURVE.at(40.0, 1.0), rel=0.02)
+    assert CURVE.at(10.0, 0.5) > 1.1 * CURVE.at(40.0, 1.0)  # it went faster
+    assert CURVE.at(35.0, 0.5) < 0.9 * CURVE.at(40.0, 1.0)
 
 
 def test_what_is_left_after_all_requests_is_not_given_away() -> None:
-    assert CURVE.at(40.0, 10 * CURVE.requests) == CURVE.at(40.0, CURVE.requests)
-    assert CURVE.at(2.0, 10 * CURVE.requests) > 0  # a tenth of them may come again
+    assert CURVE.at(40.0, -9.0) == CURVE.at(40.0, 0.0)
+    assert CURVE.at(2.0, -9.0) > 0  # a tenth of them may come again
 
 
 def test_a_pool_without_requests_has_no_curve_and_one_sold_out_has_the_highest_bid() -> None:
     found = curves(settle_book([request_of({"a": 40.0, "elsewhere": 5.0})]))
     assert set(found) == {"a"}
-    assert found["a"].at(0.0, 0) == found["a"].at(-3.0, 0) == found["a"].bid_price[0]
+    assert found["a"].at(0.0, 1.0) == found["a"].at(-3.0, 1.0) == found["a"].bid_price[0]
 
 
 def test_stock_that_runs_out_has_the_highest_bid_until_more_of_it_comes() -> None:
@@ -114,8 +114,8 @@ def test_stock_that_runs_out_has_the_highest_bid_until_more_of_it_comes() -> Non
     (state,) = book.solution.states
     assert state.runs_out
     curve = curves(book)["a"]
-    assert curve.at(5.0, 0) == curve.bid_price[0]
-    assert curve.at(2 * state.achieved, 0) < curve.at(1.1 * state.achieved, 0) < curve.bid_price[0]
+    assert curve.at(5.0, 1.0) == curve.bid_price[0]
+    assert curve.at(2 * state.achieved, 1.0) < curve.at(1.1 * state.achieved, 1.0) < curve.bid_price[0]
 
 
 def test_a_decisions_own_bid_price_stands_for_its_pools() -> None:
@@ -150,7 +150,7 @@ def _season(seed: int, keener: float, follow: bool) -> float:
     draw, profit = rng.random(len(rows)), 0.0
     for step in np.array_split(np.arange(len(rows)), steps):
         if follow:
-            bid = curve.at(stock, int(step[0]))
+            bid = curve.at(stock, 1 - step[0] / len(rows))
         asked = request.take(rows[step])
         terms = BookTerms({"a": bid})
         price = price_decisions(asked.decisions, asked.curve, asked.uniform_curve, FREE, "EUR", terms=terms)["price"]
