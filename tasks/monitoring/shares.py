@@ -1,6 +1,6 @@
 """Shares: how far the columns of one window have moved from what the model learnt from, by Great Expectations."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 
 import pandas as pd
 
@@ -21,14 +21,14 @@ def share_findings(
     shifts = [LabelShift.between(then[column], now[column], false_alarm) for column in columns]
     known = {shift.column: shift for shift in shifts if shift.is_known}
     limits = {column: shift.limit for column, shift in known.items()}
-    forward = _divergences(table, now, {column: shift.then for column, shift in known.items()}, limits)
-    backward = _divergences(table, then, {column: shift.now for column, shift in known.items()}, limits)
+    forward = _divergences(table, now, {column: shift.then.to_dict() for column, shift in known.items()}, limits)
+    backward = _divergences(table, then, {column: shift.now.to_dict() for column, shift in known.items()}, limits)
     for shift in shifts:
         yield shift.finding(max(forward[shift.column], backward[shift.column]) if shift.is_known else float("nan"))
 
 
 def _divergences(
-    table: str, labels: pd.DataFrame, shares: Mapping[str, pd.Series], limits: Mapping[str, float]
+    table: str, labels: pd.DataFrame, shares: Mapping[str, Mapping[Hashable, float]], limits: Mapping[str, float]
 ) -> dict[str, float]:
     """How far each column's labels are from the shares, in nats."""
     if not shares:
