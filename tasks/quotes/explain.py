@@ -56,7 +56,7 @@ def explain_quote(answer: Quote, user_id: str, product_id: str) -> Explanation:
         (stored_id,) = stored_user_ids(connection, pd.Series([user_id]))
         quoted = _QuotedPair.read(connection, answer, stored_id, product_id)
         notes = [*quoted.fallback(), *quoted.moment_notes(connection, stored_id)]
-    if answer.source == "list":
+    if answer.source == "list" or "uniform_sensitivity" not in quoted.given:  # a book of before inputs were kept
         return Explanation(None, None, tuple(notes))
     steps = quoted.steps()
     waterfall = {STEPS.get(str(step), str(step).replace("_", " ")): float(price) for step, price in steps.items()}
@@ -89,8 +89,8 @@ class _QuotedPair:
         decision = pair(connection, snapshot, demand.encoders, user_id, product_id, repriced_as_of)
         # Book 0 never was: where none was live, nothing counts from what is live now.
         live = live_prices(connection, snapshot.dataset, decision.frame["decision_id"], origin["priced_against"] or 0)
-        remaining = remaining_stock(connection, snapshot.dataset, decided_at(snapshot))
-        left = remaining.get(str(decision.frame["pool_id"].iloc[0]), np.inf)
+        pool = str(decision.frame["pool_id"].iloc[0])
+        left = remaining_stock(connection, snapshot.dataset, decided_at(snapshot), [pool]).get(pool, np.inf)
         book = BookInputs.of(origin)
         under = PricedUnder(demand, book.policy, book.terms)
         if answer.source != "list":  # costs may have changed since
