@@ -133,7 +133,7 @@ class LabelShift:
     @property
     def is_known(self) -> bool:
         """Whether there are rows and labels enough to tell."""
-        return self.limit == self.limit
+        return not np.isnan(self.limit)
 
     @property
     def stability_index(self) -> float:

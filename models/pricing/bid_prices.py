@@ -10,8 +10,8 @@ from models.pricing.portfolio import Parts, Solution
 
 FloatArray = NDArray[np.float64]
 
-# Bid prices at which a book's sales are counted, as shares of the pool's mean list price.
-SHARES = (0.0, 0.01, 0.03, 0.06, 0.1, 0.15, 0.2, 0.3, 0.4, 0.55, 0.75, 1.0, 1.5, 2.5)
+# Bid prices at which a book's sales are counted.
+SHARES_OF_LIST_PRICE = (0.0, 0.01, 0.03, 0.06, 0.1, 0.15, 0.2, 0.3, 0.4, 0.55, 0.75, 1.0, 1.5, 2.5)
 LEAST_TO_COME = 0.1  # of a book's requests are thought to be still to come, however many have
 FLAT = 1e-9  # of the units: what a higher bid price saves at least, if it counts
 
@@ -57,7 +57,7 @@ def bid_price_curves(
         requests += np.bincount(pool, quantity, pools)
         list_prices += np.bincount(pool, quantity * portfolio.objective.list_price[sold], pools)
     mean_list_price = list_prices / np.where(requests > 0, requests, 1.0)
-    bids = np.vstack([own[:pools], np.outer(SHARES, mean_list_price)])
+    bids = np.vstack([own[:pools], np.outer(SHARES_OF_LIST_PRICE, mean_list_price)])
     units = np.zeros_like(bids)
     for portfolio, response in parts:
         for tried, bid in zip(units, bids, strict=True):

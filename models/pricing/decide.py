@@ -40,9 +40,9 @@ def price_decisions(
     ``decisions`` has the columns user_id, product_id, list_price, unit_cost, floor, ceiling (NaN: none) and
     consent, money in ``currency``. The curves have one row per decision, ``uniform_curve`` without any
     personal data. ``live_price`` and ``live_uniform_price`` (NaN: none) are what maximum_step counts from.
-    Prices are explored only in an
-    ``exploration_period``, a day on which one user and product always draw the same price; ``live_propensity`` (NaN:
-    none) says with which density the live price was drawn in that same period, and such a draw stays.
+    Prices are explored only in an ``exploration_period``, a day on which one user and product always draw the same
+    price; ``live_propensity`` (NaN: none) says with which density the live price was drawn in that same period, and
+    such a draw stays.
 
     ``terms`` are those of the book the decisions belong to (see `models.pricing.price_book`): bid prices by
     pool_id, for which a decision's own ``bid_price`` may stand, bonuses and the parity band. A policy with limits

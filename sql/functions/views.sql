@@ -1,6 +1,14 @@
 -- What people and queries read of the prices that are live. Views that were never changed are where they were made, in
 -- the migrations.
 
+-- The uniform prices of the live book as they are now, with what they were set from.
+CREATE OR REPLACE VIEW pricing.current_uniform AS
+SELECT repriced.* FROM pricing.live JOIN pricing.repriced_uniform AS repriced USING (book_id)
+UNION ALL
+SELECT published.*, NULL, NULL, NULL FROM pricing.live JOIN pricing.uniform_prices AS published USING (book_id)
+WHERE NOT EXISTS (SELECT FROM pricing.repriced_uniform AS repriced
+                  WHERE repriced.book_id = published.book_id AND repriced.product_id = published.product_id);
+
 -- The personal prices of the live book as they are now.
 CREATE OR REPLACE VIEW pricing.current_personal AS
 SELECT repriced.* FROM pricing.live JOIN pricing.repriced_personal AS repriced USING (book_id)
