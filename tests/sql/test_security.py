@@ -13,6 +13,8 @@ from sqlalchemy.engine import make_url
 from tasks.database import migrate, transaction
 
 SCHEMAS = ("pricing", "data", "incoming")
+TABLE_PRIVILEGES = "SELECT, INSERT, UPDATE, DELETE, TRUNCATE, REFERENCES, TRIGGER"  # any of them
+SEQUENCE_PRIVILEGES = "USAGE, SELECT, UPDATE"
 OPEN_TO_THE_STOREFRONT = {"pricing.quote", "pricing.record_event", "pricing.record_outcome"}
 PRODUCT = (
     "INSERT INTO data.snapshots (snapshot_id, dataset, currency, row_counts, as_of, validation)"
@@ -52,16 +54,32 @@ def test_no_table_view_or_sequence_can_be_read_or_written(storefront: Connection
         storefront,
         "SELECT pg_class.oid, nspname, relname, relkind"
         " FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace"
-        f" WHERE nspname IN {SCHEMAS} AND relkind IN ('r', 'p', 'v', 'm', 'S', 'f')",
+        f" WHERE nspname IN {(*SCHEMAS, 'public')} AND relkind IN ('r', 'p', 'v', 'm', 'S', 'f')",
     )
     assert len(found) > 20
     for oid, schema, name, kind in found:
-        for privilege in ("USAGE", "SELECT", "UPDATE") if kind == "S" else ("SELECT", "INSERT", "UPDATE", "DELETE"):
-            check = "has_sequence_privilege" if kind == "S" else "has_table_privilege"
-            assert rows(storefront, f"SELECT {check}(%s::oid, %s)", oid, privilege) == [(False,)], name
-        if kind != "S":
+        if kind == "S":
+            assert rows(storefront, "SELECT has_sequence_privilege(%s::oid, %s)", oid, SEQUENCE_PRIVILEGES) == [
+                (False,)
+            ]
+            continue
+        assert rows(storefront, "SELECT has_table_privilege(%s::oid, %s)", oid, TABLE_PRIVILEGES) == [(False,)], name
+        by_column = "SELECT has_any_column_privilege(%s::oid, 'SELECT, INSERT, UPDATE, REFERENCES')"
+        assert rows(storefront, by_column, oid) == [(False,)], name
+        for way in ("TO STDOUT", "FROM STDIN"):
             with pytest.raises(psycopg2.errors.InsufficientPrivilege):
-                rows(storefront, f'COPY "{schema}"."{name}" TO STDOUT')
+                rows(storefront, f'COPY "{schema}"."{name}" {way}')
+
+
+def test_of_the_schemas_only_that_of_the_functions_is_open(storefront: Connection) -> None:
+    found = rows(
+        storefront,
+        "SELECT nspname, has_schema_privilege(oid, 'USAGE'), has_schema_privilege(oid, 'CREATE')"
+        f" FROM pg_namespace WHERE nspname IN {(*SCHEMAS, 'public')} ORDER BY nspname",
+    )
+    assert found == [
+        ("data", False, False), ("incoming", False, False), ("pricing", True, False), ("public", True, False),
+    ]  # fmt: skip
 
 
 def test_three_functions_can_be_called_and_no_other(storefront: Connection) -> None:
