@@ -48,3 +48,16 @@ def test_its_policy_never_goes_above_list() -> None:
 def test_the_storefront_s_statements_are_its_three_functions() -> None:
     (text,) = blocks("sql")
     assert re.findall(r"pricing\.(\w+)\(", text) == ["quote", "record_event", "record_outcome"]
+
+
+def test_the_house_is_as_the_readme_draws_it() -> None:
+    """Every package is drawn, and what is drawn is there."""
+    (house,) = re.findall(r"^## The house\n\n```\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
+    drawn, package = set(), Path()
+    for indented, name in re.findall(r"^( *)(\S+)", house, re.MULTILINE):
+        path = package / name if indented else (package := Path(name))
+        assert (ROOT / path).exists(), path
+        drawn.add(path)
+    packages = {path.parent.relative_to(ROOT) for name in ("flows", "tasks", "models") for path in
+                (ROOT / name).glob("*/__init__.py")}  # fmt: skip
+    assert packages <= drawn
