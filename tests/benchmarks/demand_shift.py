@@ -62,12 +62,12 @@ class Course:
 
     """
 
-    users: int = 2_000
-    products: int = 30
-    daily: int = 600
+    users: int = 1_000
+    products: int = 20
+    daily: int = 500
     log_days: int = 42
-    days: int = 42
-    shift_day: int = 14
+    days: int = 28
+    shift_day: int = 10
     retrainings: int = 3
 
     def live(self, cache: Path) -> LiveMarket:
@@ -282,6 +282,7 @@ def main() -> None:
         parser.add_argument(f"--{name.replace('_', '-')}", type=int, default=value)
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", force=True)
+    logging.getLogger("great_expectations").setLevel(logging.WARNING)  # of itself it tells what it registers
     course = Course(**{name: getattr(arguments, name) for name in asdict(Course())})
     folder = arguments.results / "demand_shift"
     folder.mkdir(parents=True, exist_ok=True)

@@ -32,6 +32,7 @@ from sqlalchemy.engine import make_url
 
 import sql
 from tasks.database import database_url
+from tasks.quotes.between_books import verify_between_books
 from tasks.servers.postgres import ensure_running, stop
 from tasks.settings import Settings
 
@@ -243,6 +244,7 @@ def report(home: Path, load: Load, rate: float, kills: dict[str, float], drained
         breaches = dict(zip((column.name for column in cursor.description or ()), cursor.fetchone() or (), strict=True))
         prices = one(connection, "SELECT count(*) FROM pricing.live_prices")
     return {
+        "proved_under_all_rules": verify_between_books(),  # raises where a price is not what its inputs give
         "events_per_second_asked": rate,
         "events_per_second": len(load.events) / (load.ends - load.began),
         "live_prices": prices,
