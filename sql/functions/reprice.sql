@@ -22,7 +22,7 @@ BEGIN
 END $$;
 
 -- Another book is live: it has not seen what was recorded and has not been collected yet, or was collected after its
--- own data (it was in review meanwhile, or is returned to), nor, perhaps, what the market did while it was made. Who
+-- own data (it was in review meanwhile, or is returned to), nor what market, costs and stock did after its data. Who
 -- reprices meanwhile is waited for, by the table that they write, so that nobody prices for a book that has just gone.
 CREATE OR REPLACE FUNCTION pricing.queue_unseen_changes() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -40,12 +40,17 @@ BEGIN
     JOIN data.snapshots USING (snapshot_id)
     JOIN pricing.events ON events.dataset = books.dataset AND events.recorded_at > snapshots.as_of;
     INSERT INTO pricing.reprice_queue (product_id)
-    SELECT DISTINCT repriced.product_id
+    SELECT uniform.product_id
     FROM pricing.live
     JOIN pricing.books USING (book_id)
+    JOIN data.snapshots USING (snapshot_id)
     JOIN pricing.uniform_prices AS uniform USING (book_id)
-    JOIN pricing.repriced_uniform AS repriced USING (product_id)
-    WHERE repriced.book_id <> live.book_id AND repriced.repriced_at > books.staged_at - interval '1 hour';
+    WHERE EXISTS (SELECT FROM data.market
+                  WHERE market.dataset = books.dataset AND market.product_id = uniform.product_id
+                    AND market.observed_at > snapshots.as_of)
+       OR EXISTS (SELECT FROM pricing.repriced_uniform AS repriced
+                  WHERE repriced.book_id <> live.book_id AND repriced.product_id = uniform.product_id
+                    AND repriced.repriced_at > snapshots.created_at);
     RETURN NULL;
 END $$;
 

@@ -498,6 +498,22 @@ def test_the_next_book_is_told_what_it_has_not_seen(book_shop: Any) -> None:
     assert abs(personal(book_shop)["price"][PRODUCT] / expected[PRODUCT] - 1) < 0.01
 
 
+@pytest.mark.parametrize("change", ["market", "cost"])
+def test_a_book_from_older_data_is_told_what_the_market_did_since(book_shop: Any, change: str) -> None:
+    changes = {
+        "market": "INSERT INTO data.market (dataset, product_id, observed_at, competitor_price)"
+        " SELECT 'shop', 'p05', as_of + interval '9 hours', 1 FROM data.snapshots",
+        "cost": "UPDATE data.products SET unit_cost = unit_cost * 1.1 WHERE product_id = 'p05'",
+    }
+    _, promotion, _ = book_shop.published(FREE)
+    book_shop.run("UPDATE data.snapshots SET created_at = now() - interval '1 day'")
+    book_shop.run(changes[change])
+    reprice(book_shop)
+    book_shop.run("UPDATE pricing.repriced_uniform SET repriced_at = now() - interval '6 hours'")
+    book_shop.published_from(promotion, FREE.model_copy(update={"satisfaction_weight": 0.001}))
+    assert book_shop.rows("SELECT product_id FROM pricing.reprice_queue")["product_id"].tolist() == ["p05"]
+
+
 def test_an_expired_book_is_not_continued(book_shop: Any) -> None:
     book_shop.published(FREE)
     record(book_shop)
