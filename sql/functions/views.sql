@@ -18,7 +18,8 @@ WHERE NOT EXISTS (SELECT FROM pricing.repriced_personal AS repriced
                   WHERE repriced.book_id = published.book_id AND repriced.user_id = published.user_id
                     AND repriced.product_id = published.product_id);
 
--- The personal prices that are quoted: while its product has just been priced anew, a pair's is not.
+-- The personal prices that are quoted: while its product has just been priced anew, a pair's is not, nor is that of a
+-- user who does not consent any more.
 CREATE OR REPLACE VIEW pricing.live_prices AS
 SELECT personal.user_id, personal.product_id, personal.price, uniform.price AS uniform_price, uniform.list_price,
        books.currency, personal.lower, personal.upper, personal.purchase_probability, personal.elasticity,
@@ -27,7 +28,8 @@ SELECT personal.user_id, personal.product_id, personal.price, uniform.price AS u
 FROM pricing.current_personal AS personal
 JOIN pricing.books USING (book_id)
 JOIN pricing.current_uniform AS uniform USING (book_id, product_id)
-WHERE personal.price IS NOT NULL AND uniform.price IS NOT NULL
+JOIN data.users ON users.dataset = books.dataset AND users.user_id = personal.user_id
+WHERE coalesce(users.personalisation_consent, true) AND personal.price IS NOT NULL AND uniform.price IS NOT NULL
   AND coalesce(books.expires_at > now(), true)
   AND personal.uniform_repriced_at IS NOT DISTINCT FROM uniform.repriced_at;
 

@@ -8,7 +8,8 @@ WITH compared AS (
                 ELSE 'quoted a personal price now' END AS quoted,
            staged.price::double precision
                / nullif(CASE WHEN live_uniform.product_id IS NULL THEN NULL
-                             WHEN live_uniform.price IS NULL THEN products.list_price
+                             WHEN live_uniform.price IS NULL
+                             THEN least(greatest(products.list_price, products.floor), products.ceiling)
                              ELSE coalesce(live_personal.price, live_uniform.price)::double precision END, 0) - 1
                AS change
     FROM {personal} AS staged

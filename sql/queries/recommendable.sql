@@ -16,7 +16,7 @@ personal AS (
       AND coalesce(users.personalisation_consent, true) AND NOT book.has_expired
 )
 SELECT uniform.product_id, products.title, book.currency, book.weight AS satisfaction_weight,
-       CASE WHEN book.has_expired THEN products.list_price
+       CASE WHEN book.has_expired THEN least(greatest(products.list_price, products.floor), products.ceiling)
             ELSE coalesce(personal.price, uniform.price)::double precision END AS price,
        CASE WHEN book.has_expired THEN products.list_price
             ELSE uniform.list_price::double precision END AS list_price, uniform.unit_cost,
