@@ -26,8 +26,9 @@ DECLARE
     book record;
     personal pricing.repriced_personal;
     uniform pricing.repriced_uniform;
+    beside pricing.repriced_uniform;
     consent boolean;
-    is_of_today boolean;
+    stands boolean;
 BEGIN
     PERFORM pricing.refuse_bad_id('user_id', quote.user_id);
     PERFORM pricing.refuse_bad_id('product_id', quote.product_id);
@@ -81,9 +82,24 @@ BEGIN
                   AND prices.product_id = quote.product_id;
             END IF;
         END IF;
-        -- Once its product is priced anew, a personal price waits to be: meanwhile it may break today's limits.
-        is_of_today := personal.uniform_repriced_at IS NOT DISTINCT FROM uniform.repriced_at;
-        IF personal.price IS NOT NULL AND is_of_today THEN
+        -- Once its product is priced anew, a personal price waits to be: meanwhile it stands where it keeps today's limits.
+        stands := personal.uniform_repriced_at IS NOT DISTINCT FROM uniform.repriced_at;
+        IF NOT stands AND personal.price BETWEEN uniform.personal_lower AND uniform.personal_upper THEN
+            IF personal.uniform_repriced_at IS NULL THEN
+                SELECT prices.* INTO beside FROM pricing.uniform_prices AS prices
+                WHERE prices.book_id = book.book_id AND prices.product_id = quote.product_id;
+            ELSE
+                SELECT prices.* INTO beside FROM pricing.superseded_uniform AS prices
+                WHERE prices.book_id = book.book_id AND prices.product_id = quote.product_id
+                  AND prices.repriced_at = personal.uniform_repriced_at;
+            END IF;
+            IF (beside.list_price, beside.pool_id) IS NOT DISTINCT FROM (uniform.list_price, uniform.pool_id) THEN
+                stands := true;
+                uniform := beside;  -- what it was set from
+                uniform_price := beside.price;
+            END IF;
+        END IF;
+        IF personal.price IS NOT NULL AND stands THEN
             source := 'personal';
             price := personal.price;
             reasons := personal.reasons;

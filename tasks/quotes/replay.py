@@ -144,7 +144,7 @@ def _ledger_notes(quote: dict[str, Any]) -> Iterator[str]:
 def _curve_notes(connection: Connection, url: str, quote: dict[str, Any]) -> Iterator[str]:
     """Whether the stored model still gives the stored curve."""
     if quote["source"] == "list":
-        yield "It is the list price of its day, within the product's own floor and ceiling: no model and no policy set it."
+        yield "It is the list price of its day, within the product's own limits: no model and no policy set it."
         return
     snapshot, given = Snapshot.of_row(quote), quote["priced_from"]
     if "repriced_as_of" in given:
