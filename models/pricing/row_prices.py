@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from models.pricing.guardrails import Bound, Interval, bounds, intersect
 from models.pricing.inputs import PricingInputs
@@ -86,6 +86,26 @@ def best_prices(
     rules = bounds(rails, *amounts, given.live_price, reference, parity_band)
     personal = _best_price(for_personal, rules, shadow, grid)
     return RowPrices(uniform, personal, _refusals(given, uniform, personal))
+
+
+def standing_interval(
+    products: pd.DataFrame,
+    uniform_price: ArrayLike,
+    policy: PricingPolicy,
+    currency: str,
+    parity_band: float | None = None,
+) -> Interval:
+    """Return where a personal price may stand that was set beside an earlier uniform price of its product.
+
+    Every rule that a new one has to keep but the step, which a price that stays as it is does not take. ``products``
+    has list_price, unit_cost, floor and ceiling (NaN: none), and ``uniform_price`` is the newest, float64 ``[n]``.
+    """
+    rails, newest = policy.guardrails, np.asarray(uniform_price, np.float64)
+    list_price, unit_cost, floor, ceiling = (
+        products[name].to_numpy("float64") for name in ("list_price", "unit_cost", "floor", "ceiling")
+    )
+    rules = bounds(rails, list_price, unit_cost, floor, ceiling, uniform_price=newest, parity_band=parity_band)
+    return intersect(rules, len(products), rails.price_grid(currency))
 
 
 def _best_price(objective: Objective, rules: Iterator[Bound], shadow: ShadowPrices, grid: PriceGrid) -> BestPrice:

@@ -123,6 +123,7 @@ BEGIN
     END LOOP;
     DELETE FROM pricing.repriced_personal WHERE book_id = dropped_book_id;  -- they continued it
     DELETE FROM pricing.repriced_uniform WHERE book_id = dropped_book_id;
+    DELETE FROM pricing.superseded_uniform WHERE book_id = dropped_book_id;
     DELETE FROM pricing.bid_price_curves WHERE book_id = dropped_book_id;
     UPDATE pricing.books SET state = 'dropped' WHERE book_id = dropped_book_id;
 END $$;

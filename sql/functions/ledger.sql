@@ -87,6 +87,7 @@ BEGIN
     INSERT INTO pricing.ledger SELECT (entry).*;
     INSERT INTO pricing.live (book_id, ledger_hash) VALUES (chosen_book_id, entry.hash)
     ON CONFLICT (singleton) DO UPDATE SET book_id = excluded.book_id, ledger_hash = excluded.ledger_hash;
+    PERFORM pricing.queue_unseen(chosen_book_id);
 END $$;
 
 -- A hash of every price of a book, attached or still staged, and of what its stock is worth as it goes. Rows are hashed

@@ -29,6 +29,9 @@ BEGIN
                    FROM pricing.forgotten WHERE book_id = priced) AS gone ON true
         GROUP BY remaining.before;
     END LOOP;
+    INSERT INTO pricing.forgotten_units AS kept (dataset, pool_id, units)  -- what they bought is gone from its stock
+    SELECT dataset, pool_id, sum(units) FROM pricing.sold_units WHERE user_id = stored_id GROUP BY dataset, pool_id
+    ON CONFLICT (dataset, pool_id) DO UPDATE SET units = kept.units + excluded.units;
     DELETE FROM pricing.outcomes USING pricing.quotes
     WHERE quotes.quote_id = outcomes.quote_id AND quotes.user_id = stored_id;
     FOREACH emptied IN ARRAY ARRAY['pricing.quotes', 'pricing.events', 'pricing.reprice_queue',

@@ -1,4 +1,4 @@
--- What puts work into pricing.reprice_queue, beside pricing.record_event, and wakes who waits for it.
+-- What puts work into pricing.reprice_queue, beside what a storefront tells, and wakes who waits for it.
 
 CREATE OR REPLACE FUNCTION pricing.wake_repricing() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
@@ -21,32 +21,31 @@ BEGIN
     RETURN NULL;
 END $$;
 
--- Another book is live: it has not seen what was recorded and has not been collected yet, or was collected after its
--- own data (it was in review meanwhile, or is returned to), nor, perhaps, what the market did while it was made. Who
--- reprices meanwhile is waited for, by the table that they write, so that nobody prices for a book that has just gone.
-CREATE OR REPLACE FUNCTION pricing.queue_unseen_changes() RETURNS trigger
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+-- For make_live alone: another book is live. It has not seen what was recorded and has not been collected yet, or was
+-- collected after its own data (it was in review meanwhile, or is returned to), nor what market, costs and stock did
+-- after its data. Who reprices meanwhile is waited for, by the table that they write, so that nobody prices for a book
+-- that has just gone.
+CREATE OR REPLACE FUNCTION pricing.queue_unseen(live_book_id bigint) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    book record;
 BEGIN
     LOCK TABLE pricing.repriced_personal IN SHARE ROW EXCLUSIVE MODE;
+    SELECT books.dataset, snapshots.as_of, snapshots.created_at INTO book
+    FROM pricing.books JOIN data.snapshots USING (snapshot_id)
+    WHERE book_id = live_book_id;
     INSERT INTO pricing.reprice_queue (user_id)
-    SELECT DISTINCT events.user_id
-    FROM pricing.live
-    JOIN pricing.books USING (book_id)
-    JOIN pricing.events ON events.dataset = books.dataset AND NOT events.collected
-    UNION
-    SELECT events.user_id
-    FROM pricing.live
-    JOIN pricing.books USING (book_id)
-    JOIN data.snapshots USING (snapshot_id)
-    JOIN pricing.events ON events.dataset = books.dataset AND events.recorded_at > snapshots.as_of;
+    SELECT DISTINCT user_id FROM pricing.events
+    WHERE dataset = book.dataset AND (NOT collected OR recorded_at > book.as_of);
     INSERT INTO pricing.reprice_queue (product_id)
-    SELECT DISTINCT repriced.product_id
-    FROM pricing.live
-    JOIN pricing.books USING (book_id)
-    JOIN pricing.uniform_prices AS uniform USING (book_id)
-    JOIN pricing.repriced_uniform AS repriced USING (product_id)
-    WHERE repriced.book_id <> live.book_id AND repriced.repriced_at > books.staged_at - interval '1 hour';
-    RETURN NULL;
+    SELECT product_id FROM pricing.uniform_prices AS uniform
+    WHERE book_id = live_book_id
+      AND (EXISTS (SELECT FROM data.market
+                   WHERE dataset = book.dataset AND market.product_id = uniform.product_id
+                     AND observed_at > book.as_of)
+           OR EXISTS (SELECT FROM pricing.repriced_uniform AS repriced
+                      WHERE repriced.book_id <> live_book_id AND repriced.product_id = uniform.product_id
+                        AND repriced_at > book.created_at));
 END $$;
 
 DO $$
@@ -54,8 +53,6 @@ DECLARE changing text;
 BEGIN
     CREATE OR REPLACE TRIGGER waiting_work_wakes AFTER INSERT ON pricing.reprice_queue
         FOR EACH STATEMENT EXECUTE FUNCTION pricing.wake_repricing();
-    CREATE OR REPLACE TRIGGER another_book_is_live AFTER INSERT OR UPDATE ON pricing.live
-        FOR EACH STATEMENT EXECUTE FUNCTION pricing.queue_unseen_changes();
     FOREACH changing IN ARRAY ARRAY['market', 'products', 'inventory'] LOOP
         EXECUTE format('CREATE OR REPLACE TRIGGER new_rows_reprice AFTER INSERT ON data.%I REFERENCING NEW TABLE AS '
             'changed FOR EACH STATEMENT EXECUTE FUNCTION pricing.queue_changed_products()', changing);

@@ -14,7 +14,8 @@ BEGIN
     END IF;
 END $$;
 
--- The live price of one product for one user: personal, else uniform, else list. Every answer is logged.
+-- The live price of one product for one user: personal, else uniform, else list, which keeps the product's own floor and
+-- ceiling as well. Every answer is logged.
 CREATE OR REPLACE FUNCTION pricing.quote(user_id text, product_id text)
 RETURNS TABLE (price numeric, currency text, uniform_price numeric, list_price numeric, source text,
                reasons text[], disclosure text, expires_at timestamptz, book_id bigint, quote_id uuid)
@@ -25,9 +26,9 @@ DECLARE
     book record;
     personal pricing.repriced_personal;
     uniform pricing.repriced_uniform;
-    current_list_price numeric;
+    beside pricing.repriced_uniform;
     consent boolean;
-    is_of_today boolean;
+    stands boolean;
 BEGIN
     PERFORM pricing.refuse_bad_id('user_id', quote.user_id);
     PERFORM pricing.refuse_bad_id('product_id', quote.product_id);
@@ -47,19 +48,24 @@ BEGIN
         WHERE prices.book_id = book.book_id AND prices.product_id = quote.product_id;
     END IF;
     IF uniform.price IS NULL OR book.expires_at <= now() THEN
-        SELECT products.list_price::numeric INTO current_list_price FROM data.products
-        WHERE products.dataset = book.dataset AND products.product_id = quote.product_id;
-        IF current_list_price IS NULL THEN
-            RAISE EXCEPTION 'product % is unknown in dataset %', quote.product_id, book.dataset
-                USING ERRCODE = 'no_data_found';
-        END IF;
         reasons := CASE WHEN book.expires_at <= now() THEN ARRAY['book_expired']
                         WHEN uniform.product_id IS NULL THEN ARRAY['product_not_in_book']
                         ELSE uniform.reasons END;  -- withdrawn since: they say why
+        uniform := NULL;
+        SELECT products.list_price::numeric, products.floor, products.ceiling
+        INTO list_price, uniform.floor, uniform.ceiling
+        FROM data.products
+        WHERE products.dataset = book.dataset AND products.product_id = quote.product_id;
+        IF list_price IS NULL THEN
+            RAISE EXCEPTION 'product % is unknown in dataset %', quote.product_id, book.dataset
+                USING ERRCODE = 'no_data_found';
+        END IF;
         source := 'list';
-        price := current_list_price;
-        list_price := current_list_price;
-        uniform_price := current_list_price;
+        -- As text they are the very numbers that are logged.
+        price := least(greatest(list_price, uniform.floor::text::numeric), uniform.ceiling::text::numeric);
+        uniform_price := price;
+        reasons := reasons || CASE WHEN price < list_price THEN ARRAY['ceiling']
+                                   WHEN price > list_price THEN ARRAY['floor'] END;
     ELSE
         list_price := uniform.list_price;
         uniform_price := uniform.price;
@@ -76,9 +82,24 @@ BEGIN
                   AND prices.product_id = quote.product_id;
             END IF;
         END IF;
-        -- Once its product is priced anew, a personal price waits to be: meanwhile it may break today's limits.
-        is_of_today := personal.uniform_repriced_at IS NOT DISTINCT FROM uniform.repriced_at;
-        IF personal.price IS NOT NULL AND is_of_today THEN
+        -- Once its product is priced anew, a personal price waits to be: meanwhile it stands where it keeps today's limits.
+        stands := personal.uniform_repriced_at IS NOT DISTINCT FROM uniform.repriced_at;
+        IF NOT stands AND personal.price BETWEEN uniform.personal_lower AND uniform.personal_upper THEN
+            IF personal.uniform_repriced_at IS NULL THEN
+                SELECT prices.* INTO beside FROM pricing.uniform_prices AS prices
+                WHERE prices.book_id = book.book_id AND prices.product_id = quote.product_id;
+            ELSE
+                SELECT prices.* INTO beside FROM pricing.superseded_uniform AS prices
+                WHERE prices.book_id = book.book_id AND prices.product_id = quote.product_id
+                  AND prices.repriced_at = personal.uniform_repriced_at;
+            END IF;
+            IF (beside.list_price, beside.pool_id) IS NOT DISTINCT FROM (uniform.list_price, uniform.pool_id) THEN
+                stands := true;
+                uniform := beside;  -- what it was set from
+                uniform_price := beside.price;
+            END IF;
+        END IF;
+        IF personal.price IS NOT NULL AND stands THEN
             source := 'personal';
             price := personal.price;
             reasons := personal.reasons;
@@ -109,13 +130,13 @@ BEGIN
         CASE source WHEN 'personal' THEN personal.lower WHEN 'uniform' THEN uniform.lower END,
         CASE source WHEN 'personal' THEN personal.upper WHEN 'uniform' THEN uniform.upper END,
         coalesce(personal.randomised, false), personal.propensity, book.book_id, book.model_version,
-        CASE WHEN source <> 'list' THEN jsonb_strip_nulls(jsonb_build_object(
+        jsonb_strip_nulls(jsonb_build_object(
             'unit_cost', uniform.unit_cost, 'floor', uniform.floor, 'ceiling', uniform.ceiling,
             'pool_id', uniform.pool_id, 'bid_price', uniform.bid_price, 'uniform_sensitivity', uniform.sensitivity,
             'uniform_valuation', uniform.valuation, 'live_uniform_price', uniform.live_price,
             'sensitivity', personal.sensitivity, 'valuation', personal.valuation,
             'live_price', personal.live_price, 'live_propensity', personal.live_propensity,
-            'repriced_as_of', CASE source WHEN 'personal' THEN personal.decided_at ELSE uniform.decided_at END)) END);
+            'repriced_as_of', CASE source WHEN 'personal' THEN personal.decided_at ELSE uniform.decided_at END)));
     RETURN NEXT;
 END $$;
 
@@ -163,16 +184,23 @@ BEGIN
     RETURN recorded;
 END $$;
 
--- Units of a pool that have been sold: by the offers that are known, and by quotes that are not among them.
+-- What has been sold of each pool, each unit once: by the offers that are known, by quotes that are not among them, and
+-- to people who were forgotten since, of whom nothing but the number of units is known.
+CREATE OR REPLACE VIEW pricing.sold_units AS
+SELECT dataset, pool_id, user_id, coalesce(quantity, 1) AS units
+FROM data.offers WHERE purchased AND pool_id IS NOT NULL
+UNION ALL
+SELECT books.dataset, outcomes.pool_id, quotes.user_id, outcomes.quantity
+FROM pricing.outcomes JOIN pricing.quotes USING (quote_id) JOIN pricing.books USING (book_id)
+WHERE purchased AND outcomes.pool_id IS NOT NULL
+  AND NOT EXISTS (SELECT FROM data.offers AS known
+                  WHERE known.dataset = books.dataset AND known.offer_id = quote_id::text)
+UNION ALL
+SELECT dataset, pool_id, NULL, units FROM pricing.forgotten_units;
+
 CREATE OR REPLACE FUNCTION pricing.units_sold(asked_dataset text, asked_pool_id text) RETURNS double precision
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-    SELECT coalesce((SELECT sum(coalesce(quantity, 1)) FROM data.offers
-                     WHERE dataset = asked_dataset AND pool_id = asked_pool_id AND purchased), 0)
-         + coalesce((SELECT sum(outcomes.quantity) FROM pricing.outcomes
-                     JOIN pricing.quotes USING (quote_id) JOIN pricing.books USING (book_id)
-                     WHERE outcomes.pool_id = asked_pool_id AND purchased AND books.dataset = asked_dataset
-                       AND NOT EXISTS (SELECT FROM data.offers AS known
-                                       WHERE known.dataset = asked_dataset AND known.offer_id = quote_id::text)), 0)
+    SELECT coalesce(sum(units), 0) FROM pricing.sold_units WHERE dataset = asked_dataset AND pool_id = asked_pool_id
 $$;
 
 -- What became of a quote. With each twentieth of a pool's stock that has gone, and with its last unit, its products are

@@ -24,7 +24,7 @@ BEGIN
     END IF;
     -- What is live and why, who trained and who approved: only functions write it, and the worker does not approve.
     REVOKE INSERT, UPDATE, DELETE, TRUNCATE ON pricing.live, pricing.ledger, pricing.trainings, pricing.approvals,
-        pricing.forgotten, pricing.required_approval FROM pricing_worker;
+        pricing.forgotten, pricing.forgotten_units, pricing.required_approval FROM pricing_worker;
     -- What was quoted and answered stays as it was recorded, but for its having been collected.
     REVOKE INSERT, UPDATE, DELETE, TRUNCATE ON pricing.quotes, pricing.outcomes FROM pricing_worker;
     GRANT UPDATE (collected) ON pricing.outcomes TO pricing_worker;

@@ -1,5 +1,6 @@
 -- The pairs that claimed users and pairs stand for, each as of the newest that is known of user and market: what a
--- consenting user is quoted a personal price for, and what they have met since, where offers were ever logged of it.
+-- consenting user is quoted a personal price for, and what they have met since, where offers were ever logged of it. Each
+-- sells from the pool that its product is priced by now.
 -- The transaction may have begun before an event that it has claimed, so its own time does not count.
 WITH claimed AS (
     SELECT asked.user_id, asked.product_id
@@ -44,9 +45,11 @@ moved AS MATERIALIZED (
 )
 INSERT INTO decision (decision_id, user_id, product_id, decided_at, pool_id)
 SELECT (row_number() OVER ())::text, user_id, product_id,
-       greatest(acted.newest, moved.newest) + interval '1 microsecond', uniform.pool_id
+       greatest(acted.newest, moved.newest) + interval '1 microsecond',
+       CASE WHEN repriced.product_id IS NULL THEN uniform.pool_id ELSE repriced.pool_id END
 FROM pair
 JOIN acted USING (user_id)
 JOIN moved USING (product_id)
 JOIN pricing.uniform_prices AS uniform USING (product_id)
+LEFT JOIN pricing.repriced_uniform AS repriced USING (book_id, product_id)
 WHERE uniform.book_id = %(book_id)s

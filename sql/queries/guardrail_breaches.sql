@@ -9,8 +9,7 @@ WITH priced AS (
 ),
 compared AS (
     SELECT priced.user_id, priced.price::double precision AS price, uniform.price::double precision AS uniform_price,
-           CASE WHEN repriced.book_id IS NOT NULL
-                  OR live_personal.book_id IS NULL AND repriced_uniform.book_id IS NOT NULL THEN priced.live_price
+           CASE WHEN repriced.book_id IS NOT NULL OR repriced_uniform.book_id IS NOT NULL THEN priced.live_price
                 ELSE coalesce(live_personal.price, live_uniform.price)::double precision END AS live_price,
            products.list_price, products.unit_cost, products.floor, products.ceiling
     FROM priced

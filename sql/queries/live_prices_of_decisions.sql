@@ -1,9 +1,12 @@
--- What is quoted for each pair now being decided, where the live book is of the same dataset: the personal price, or
--- else the uniform one, as they are now; or, where a book is named, as that book has them. With the propensity of a
--- price drawn on the day of the decision.
+-- What is quoted for each pair now being decided, where the live book is of the same dataset: the personal price, where it
+-- is of the newest uniform price or stands beside it (see pricing.quoted_personal), or else the uniform one, as they are
+-- now; or, where a book is named, as that book has them. With the propensity of a price drawn on the day of the decision.
 SELECT decision.decision_id,
        coalesce(CASE WHEN repriced.uniform_repriced_at IS NOT DISTINCT FROM repriced_uniform.repriced_at
-                     THEN CASE WHEN repriced.book_id IS NULL THEN personal.price ELSE repriced.price END END,
+                       OR (own.list_price, own.pool_id)
+                          IS NOT DISTINCT FROM (repriced_uniform.list_price, repriced_uniform.pool_id)
+                          AND own.price BETWEEN repriced_uniform.personal_lower AND repriced_uniform.personal_upper
+                     THEN own.price END,
                 repriced_uniform.price, uniform.price) AS price,
        coalesce(repriced_uniform.price, uniform.price) AS uniform_price,
        CASE WHEN coalesce(repriced.randomised, personal.randomised)
@@ -24,3 +27,12 @@ LEFT JOIN pricing.repriced_personal AS repriced
 LEFT JOIN pricing.repriced_uniform
   ON %(book_id)s IS NULL AND repriced_uniform.book_id = books.book_id
  AND repriced_uniform.product_id = decision.product_id
+LEFT JOIN pricing.superseded_uniform AS superseded
+  ON superseded.book_id = books.book_id AND superseded.product_id = decision.product_id
+ AND superseded.repriced_at = repriced.uniform_repriced_at
+CROSS JOIN LATERAL (
+    SELECT CASE WHEN repriced.book_id IS NULL THEN personal.price ELSE repriced.price END AS price,
+           CASE WHEN repriced.uniform_repriced_at IS NULL THEN uniform.list_price
+                ELSE superseded.list_price END AS list_price,
+           CASE WHEN repriced.uniform_repriced_at IS NULL THEN uniform.pool_id ELSE superseded.pool_id END AS pool_id
+) AS own

@@ -8,7 +8,8 @@ WITH compared AS (
                 ELSE 'quoted a personal price now' END AS quoted,
            staged.price::double precision
                / nullif(CASE WHEN live_uniform.product_id IS NULL THEN NULL
-                             WHEN live_uniform.price IS NULL THEN products.list_price
+                             WHEN live_uniform.price IS NULL
+                             THEN least(greatest(products.list_price, products.floor), products.ceiling)
                              ELSE coalesce(live_personal.price, live_uniform.price)::double precision END, 0) - 1
                AS change
     FROM {personal} AS staged
@@ -18,10 +19,9 @@ WITH compared AS (
     ) AS live ON true
     LEFT JOIN pricing.current_uniform AS live_uniform
       ON live_uniform.book_id = live.book_id AND live_uniform.product_id = staged.product_id
-    LEFT JOIN pricing.current_personal AS live_personal
+    LEFT JOIN pricing.quoted_personal AS live_personal
       ON live_personal.book_id = live.book_id AND live_personal.user_id = staged.user_id
      AND live_personal.product_id = staged.product_id
-     AND live_personal.uniform_repriced_at IS NOT DISTINCT FROM live_uniform.repriced_at  -- else it is not quoted
 )
 SELECT coalesce(category, quoted) AS segment, count(*) AS prices, count(change) AS compared,
        avg((change > 0)::integer) FILTER (WHERE change IS NOT NULL) AS share_up,

@@ -11,7 +11,7 @@ SELECT decision.decision_id, coalesce(own.price, uniform.price) AS price, unifor
        now_set.live_price AS uniform_live_price,
        CASE WHEN own.randomised THEN own.propensity END AS propensity,
        now_set.sensitivity, now_set.valuation, now_set.list_price, now_set.unit_cost, now_set.floor, now_set.ceiling,
-       repriced.bid_price,
+       CASE WHEN repriced.pool_id = decision.pool_id THEN repriced.bid_price END AS bid_price,  -- of that very stock
        repriced.repriced_at AS uniform_repriced_at
 FROM decision
 JOIN pricing.uniform_prices AS uniform

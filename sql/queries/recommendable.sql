@@ -8,15 +8,15 @@ WITH book AS (
     FROM pricing.live JOIN pricing.books USING (book_id)
 ),
 personal AS (
-    SELECT prices.product_id, prices.price, prices.sensitivity, prices.valuation, prices.uniform_repriced_at
-    FROM pricing.current_personal AS prices
+    SELECT prices.product_id, prices.price, prices.sensitivity, prices.valuation
+    FROM pricing.quoted_personal AS prices
     JOIN book USING (book_id)
     JOIN data.users ON users.dataset = book.dataset AND users.user_id = prices.user_id
-    WHERE prices.user_id = pricing.stored_user_id(%(user_id)s) AND prices.price IS NOT NULL
+    WHERE prices.user_id = pricing.stored_user_id(%(user_id)s)
       AND coalesce(users.personalisation_consent, true) AND NOT book.has_expired
 )
 SELECT uniform.product_id, products.title, book.currency, book.weight AS satisfaction_weight,
-       CASE WHEN book.has_expired THEN products.list_price
+       CASE WHEN book.has_expired THEN least(greatest(products.list_price, products.floor), products.ceiling)
             ELSE coalesce(personal.price, uniform.price)::double precision END AS price,
        CASE WHEN book.has_expired THEN products.list_price
             ELSE uniform.list_price::double precision END AS list_price, uniform.unit_cost,
@@ -28,5 +28,4 @@ FROM book
 JOIN pricing.current_uniform AS uniform USING (book_id)
 JOIN data.products ON products.dataset = book.dataset AND products.product_id = uniform.product_id
 LEFT JOIN personal ON personal.product_id = uniform.product_id
- AND personal.uniform_repriced_at IS NOT DISTINCT FROM uniform.repriced_at  -- else it is not quoted at the moment
 WHERE uniform.price IS NOT NULL AND (personal.product_id IS NOT NULL OR NOT EXISTS (SELECT FROM personal))

@@ -118,7 +118,7 @@ def exploration_period(snapshot: Snapshot) -> date:
 def remaining_stock(
     reading: Connection, dataset: str, moment: datetime, pools: list[str] | None = None
 ) -> dict[str, float]:
-    """Units that each pool selling at a moment has left, or some of them; without a pool a product is not limited."""
+    """Units that some pools have left, or all that sell at a moment; without a pool a product is not limited."""
     parameters = {"dataset": dataset, "decided_at": moment, "pools": pools}
     rows = read_rows(reading, sql.query("remaining_stock"), parameters)
     return {row["pool_id"]: row["remaining"] for row in rows}

@@ -8,6 +8,7 @@ from psycopg2.extensions import connection as Connection
 
 import sql
 from models.errors import PricingError
+from models.pricing.guardrails import Interval
 from tasks.database import database_url, read_arrow, read_rows, transaction
 from tasks.quotes.stored_inputs import BookInputs
 from tasks.settings import Settings
@@ -35,6 +36,7 @@ def verify_between_books() -> int:
         uniform = read_arrow(connection, sql.query("repriced_uniform"), {"book_id": book_id}).to_pandas()
         _require_known_bids(uniform)
         _require_equal(uniform, book.uniform_prices(uniform), "the uniform price")
+        _require_limits(uniform, book.standing_interval(uniform))
         count = len(uniform)
         for personal in _personal(connection, book_id):
             _require_equal(personal, book.personal_prices(personal), "the price")
@@ -59,6 +61,18 @@ def _require_known_bids(uniform: pd.DataFrame) -> None:
         raise UnfoundedPriceError(
             f"the uniform price of product {row['product_id']} was set by a bid price of {row['bid_price']:g}, "
             f"which the live book knows for no stock of pool {row['pool_id']}"
+        )
+
+
+def _require_limits(uniform: pd.DataFrame, kept: Interval) -> None:
+    """No personal price of before stands beyond today's limits."""
+    lower, upper = (uniform[name].to_numpy("float64") for name in ("personal_lower", "personal_upper"))
+    beyond = np.flatnonzero((lower < kept.lower) | (upper > kept.upper))
+    if len(beyond):
+        row = uniform.iloc[beyond[0]]
+        raise UnfoundedPriceError(
+            f"personal prices of product {row['product_id']} stand from {row['personal_lower']} to "
+            f"{row['personal_upper']}, and its limits are {kept.lower[beyond[0]]:g} and {kept.upper[beyond[0]]:g}"
         )
 
 

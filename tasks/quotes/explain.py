@@ -133,7 +133,9 @@ class _QuotedPair:
 
     def fallback(self) -> Iterator[str]:
         """Why the price is not a personal one, where it is not."""
-        answer, reasons = self.answer, self.answer.reasons
+        answer, reasons = self.answer, list(self.answer.reasons)
+        if answer.source == "list" and answer.price != answer.list_price:
+            yield f"The list price, {answer.list_price}, is beyond the product's own {reasons.pop()}, {answer.price}."
         if "book_expired" in reasons:
             yield f"Book {answer.book_id} expired on {answer.expires_at:%Y-%m-%d %H:%M %Z}: publish a new one."
         elif "product_not_in_book" in reasons:

@@ -83,9 +83,15 @@ def _read(connection: Connection, quote_id: str) -> dict[str, Any]:
 
 def _computed(quote: dict[str, Any]) -> dict[str, Any]:
     """What the pricing code gives for a quote's inputs now, as it was logged then."""
-    if quote["source"] == "list":  # no model set it: it is whatever the list said
-        return {"price": quote["list_price"], "uniform_price": quote["list_price"]}
-    book, given = BookInputs.of(quote), quote["priced_from"]
+    given = quote["priced_from"] or {}
+    if quote["source"] == "list":  # no model set it: it is whatever the list said, within the product's own limits
+        price = quote["list_price"]
+        if "floor" in given:
+            price = max(price, _decimal(given["floor"]))
+        if "ceiling" in given:
+            price = min(price, _decimal(given["ceiling"]))
+        return {"price": price, "uniform_price": price}
+    book = BookInputs.of(quote)
     row = pd.DataFrame([given | {name: quote[name] for name in ("user_id", "product_id", "list_price")}])
     prices = book.personal_prices(row) if quote["source"] == "personal" else book.uniform_prices(row)
     return _as_logged(prices.iloc[0], quote)
@@ -138,7 +144,7 @@ def _ledger_notes(quote: dict[str, Any]) -> Iterator[str]:
 def _curve_notes(connection: Connection, url: str, quote: dict[str, Any]) -> Iterator[str]:
     """Whether the stored model still gives the stored curve."""
     if quote["source"] == "list":
-        yield "It is the list price of its day: no model and no policy set it."
+        yield "It is the list price of its day, within the product's own limits: no model and no policy set it."
         return
     snapshot, given = Snapshot.of_row(quote), quote["priced_from"]
     if "repriced_as_of" in given:

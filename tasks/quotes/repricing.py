@@ -21,6 +21,7 @@ from models.features.decisions import Decisions
 from models.pricing.bid_prices import BidPriceCurve
 from models.pricing.decide import price_decisions
 from models.pricing.policy import PricingPolicy
+from models.pricing.row_prices import standing_interval
 from models.pricing.shadow_prices import BookTerms
 from tasks.books.book import Book
 from tasks.books.candidates import TERMS, exploration_period, remaining_stock
@@ -37,6 +38,7 @@ log = logging.getLogger("pricing.reprice")
 PRODUCTS_LOCK = 7_265_002  # any number, the same in every process: one worker at a time sets uniform prices
 
 PRODUCT_TERMS = ["list_price", "unit_cost", "floor", "ceiling", "bid_price"]
+STANDING_LIMITS = ["personal_lower", "personal_upper"]
 
 Demands = Callable[[int], FittedDemand]
 
@@ -114,9 +116,12 @@ def reprice_products(connection: Connection, live: ContinuedBook) -> Repriced:
     )  # fmt: skip
     _withdraw_beyond_rules(terms, prices, policy, live)
     rows = prices.join(terms[["product_id", *PRODUCT_TERMS, "pool_id"]]).assign(
-        sensitivity=curve.sensitivity, valuation=curve.valuation, live_price=published["uniform_price"].to_numpy()
+        sensitivity=curve.sensitivity,
+        valuation=curve.valuation,
+        live_price=published["uniform_price"].to_numpy(),
+        **_standing_limits(connection, live, decisions, terms, prices),
     )
-    _store(connection, live, decisions, rows, "uniform", [*UNIFORM_COLUMNS, "bid_price"])
+    _store(connection, live, decisions, rows, "uniform", [*UNIFORM_COLUMNS, "bid_price", *STANDING_LIMITS])
     queued_at = tuple(entry["queued_at"] for entry in claimed)
     _execute(connection, live, "queue_pairs_of_products", products=products, queued_at=min(queued_at))
     return Repriced(queued_at, len(rows))
@@ -159,7 +164,7 @@ def _personal_prices(connection: Connection, live: ContinuedBook, decisions: Dec
         live_price=published["price"], live_uniform_price=published["uniform_live_price"],
         live_propensity=published["propensity"], exploration_period=exploration_period(live.snapshot), terms=live.terms,
     )  # fmt: skip
-    _withdraw_sold_out(connection, live, decisions, prices)
+    _withdraw(prices, _sold_out(connection, live, decisions), "sold_out")
     _withdraw_beyond_rules(terms, prices, live.policy, live)
     return prices.assign(
         user_id=terms["user_id"],
@@ -170,6 +175,17 @@ def _personal_prices(connection: Connection, live: ContinuedBook, decisions: Dec
         live_propensity=published["propensity"].to_numpy(),
         uniform_repriced_at=published["uniform_repriced_at"].to_numpy(),
     )
+
+
+def _standing_limits(
+    connection: Connection, live: ContinuedBook, decisions: Decisions, terms: pd.DataFrame, prices: pd.DataFrame
+) -> dict[str, NDArray[np.float64]]:
+    """Between which prices (rows,) a personal price of before stands until its pair is priced anew; NaN: none does."""
+    band = live.terms.parity_band
+    interval = standing_interval(terms, prices["price"], live.policy, live.snapshot.currency, band)
+    stands = prices["refused"].isna() & ~interval.conflict & ~_sold_out(connection, live, decisions)
+    ends = zip(STANDING_LIMITS, (interval.lower, interval.upper), strict=True)
+    return {name: np.where(stands, end, np.nan) for name, end in ends}
 
 
 def _bid_prices(connection: Connection, live: ContinuedBook, decisions: Decisions, in_force: pd.Series) -> pd.Series:
@@ -190,14 +206,13 @@ def _curve(row: dict[str, Any]) -> BidPriceCurve:
     return BidPriceCurve(row["pool_id"], row["requests"], np.array(row["units"]), np.array(row["bid_price"]))
 
 
-def _withdraw_sold_out(connection: Connection, live: ContinuedBook, decisions: Decisions, prices: pd.DataFrame) -> None:
+def _sold_out(connection: Connection, live: ContinuedBook, decisions: Decisions) -> NDArray[np.bool_]:
     pools = decisions.frame["pool_id"]
     if pools.isna().all():
-        return
+        return np.zeros(len(pools), bool)
     moment = decisions.frame["decided_at"].max().to_pydatetime()
     stock = remaining_stock(connection, live.snapshot.dataset, moment, pools.dropna().unique().tolist())
-    empty = {pool for pool, units in stock.items() if units <= 0}
-    _withdraw(prices, pools.isin(empty).to_numpy(), "sold_out")
+    return pools.isin({pool for pool, units in stock.items() if units <= 0}).to_numpy()
 
 
 def _withdraw_beyond_rules(

@@ -12,7 +12,9 @@ from models.demand.demand_curve import DemandCurve
 from models.demand.fitted import FittedDemand
 from models.features.decisions import Decisions
 from models.pricing.decide import explain, price_decisions
+from models.pricing.guardrails import Interval
 from models.pricing.policy import PricingPolicy
+from models.pricing.row_prices import standing_interval
 from models.pricing.shadow_prices import BookTerms
 from tasks.books.candidates import exploration_period
 from tasks.data.snapshots import Snapshot
@@ -58,6 +60,11 @@ class BookInputs:
     def uniform_steps(self, rows: pd.DataFrame) -> pd.DataFrame:
         """Return the waterfall of the same."""
         return self._of_nobody(explain, rows)
+
+    def standing_interval(self, rows: pd.DataFrame) -> Interval:
+        """Return where personal prices of before may stand beside the `price` of such products."""
+        price, band = rows["price"].astype("float64"), self.terms.parity_band
+        return standing_interval(_complete(rows), price, self.policy, self.currency, band)
 
     def _of_users(self, made: Callable[..., pd.DataFrame], rows: pd.DataFrame) -> pd.DataFrame:
         given = _complete(rows)

@@ -97,11 +97,31 @@ def test_consent_withdrawn_after_publication_counts_at_once(connection: Connecti
     with connection.cursor() as cursor:
         cursor.execute("UPDATE data.users SET personalisation_consent = false WHERE user_id = 'ann'")
     assert quote(connection, "ann", "tea")[2] == "uniform"
+    assert rows(connection, "SELECT FROM pricing.live_prices") == []
 
 
 def test_an_expired_book_gives_list_prices(connection: Connection) -> None:
     publish(connection, "3.4", lifetime="-1 second")
     assert quote(connection, "ann", "tea")[:4] == (Decimal("4"), Decimal("4"), "list", ["book_expired"])
+
+
+@pytest.mark.parametrize(
+    ("limits", "price", "reasons"),
+    [
+        ("ceiling = 3.2", "3.2", ["book_expired", "ceiling"]),
+        ("floor = 4.5", "4.5", ["book_expired", "floor"]),
+        ("floor = 3, ceiling = 5", "4", ["book_expired"]),
+        ("unit_cost = 6", "4", ["book_expired"]),
+    ],
+)
+def test_a_list_price_keeps_the_limits_of_its_product(
+    connection: Connection, limits: str, price: str, reasons: list[str]
+) -> None:
+    publish(connection, "3.4", lifetime="-1 second")
+    with connection.cursor() as cursor:
+        cursor.execute(f"UPDATE data.products SET {limits} WHERE product_id = 'tea'")
+    assert quote(connection, "ann", "tea")[:4] == (Decimal(price), Decimal(price), "list", reasons)
+    assert rows(connection, "SELECT list_price FROM pricing.quotes") == [(Decimal("4"),)]
 
 
 @pytest.mark.parametrize("product", ["nothing", "car"])

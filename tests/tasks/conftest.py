@@ -1,7 +1,7 @@
 """A small shop that keeps every rule, to be spoilt by the tests, and one from its tables to live prices."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -159,7 +159,14 @@ class BookShop:
         return price.fn(promotion, scored(promotion)), promotion
 
     def published(self, policy: PricingPolicy = POLICY) -> tuple[PricedBook, Promotion, Certificate]:
-        priced, promotion = self.priced(policy)
+        return self._published(*self.priced(policy))
+
+    def published_from(self, earlier: Promotion, policy: PricingPolicy) -> None:
+        """Publish another policy's book from the snapshot of an earlier one, whatever has come since."""
+        promotion = replace(earlier, policy=policy)
+        self._published(price.fn(promotion, scored(promotion)), promotion)
+
+    def _published(self, priced: PricedBook, promotion: Promotion) -> tuple[PricedBook, Promotion, Certificate]:
         certificate = certify.fn(priced, promotion)
         publish.fn(priced, certificate)
         return priced, promotion, certificate

@@ -181,6 +181,7 @@ TAMPERINGS = [
     "UPDATE pricing.quotes SET price = 1",
     "UPDATE pricing.bid_price_curves SET bid_price = '{1e6}'",
     "DELETE FROM pricing.outcomes",
+    "DELETE FROM pricing.forgotten_units",
     "INSERT INTO pricing.outcomes SELECT quote_id, true, 1 FROM pricing.quotes",
     "UPDATE pricing.books SET approver = 'boss'",
     "INSERT INTO pricing.books (inputs_hash, dataset, snapshot_id, model_name, model_version, run_id, policy, currency,"

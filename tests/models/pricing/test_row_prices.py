@@ -5,7 +5,7 @@ import pytest
 from models.demand.demand_curve import DemandCurve
 from models.pricing.inputs import PricingInputs, read_inputs
 from models.pricing.policy import Guardrails, PricingPolicy
-from models.pricing.row_prices import best_prices
+from models.pricing.row_prices import best_prices, standing_interval
 from models.pricing.shadow_prices import ShadowPrices
 
 
@@ -51,3 +51,13 @@ def test_refusals_name_the_input_before_the_rules():
     rows = best_prices(given, PricingPolicy(), "EUR", ShadowPrices())
     assert rows.refused.tolist() == ["invalid_unit_cost", "ceiling_conflicts_with_floor"]
     assert not rows.has_price.any()
+
+
+def test_a_price_may_stand_where_a_new_one_may_be_but_for_the_step():
+    products = pd.DataFrame({"list_price": 10.0, "unit_cost": 4.0, "floor": [np.nan, 6.0], "ceiling": np.nan})
+    rails = Guardrails(minimum_margin=0.25, maximum_markup=0.0, maximum_step=0.001, above_uniform=False)
+    interval = standing_interval(products, [9.0, 8.0], PricingPolicy(guardrails=rails), "EUR")
+    np.testing.assert_array_equal([interval.lower, interval.upper], [[5.0, 6.0], [9.0, 8.0]])
+    banded = standing_interval(products, [9.0, 5.0], PricingPolicy(guardrails=rails), "EUR", parity_band=0.1)
+    np.testing.assert_allclose([banded.lower[0], banded.upper[0]], [8.1, 9.0])
+    assert banded.conflict.tolist() == [False, True]

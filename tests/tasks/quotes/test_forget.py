@@ -52,6 +52,28 @@ def test_whoever_is_forgotten_in_whatever_order_the_rest_is_still_proved(
         verify_ledger()
 
 
+def test_what_a_forgotten_person_bought_stays_sold(book_shop: Any, settings: Any) -> None:
+    book_shop.run(
+        "INSERT INTO data.inventory (dataset, pool_id, product_id, capacity) VALUES ('shop', 'p03s', 'p03', 9);"
+        "UPDATE data.offers SET pool_id = 'p03s', purchased = offer_id IN (SELECT min(offer_id) FROM data.offers"
+        " WHERE product_id = 'p03' AND user_id IN ('u001', 'u002') GROUP BY user_id) WHERE product_id = 'p03'"
+    )
+    book_shop.published()
+    for user in ("u001", "u002"):
+        book_shop.run(f"SELECT pricing.record_outcome(quote_id, true, 3) FROM pricing.quote('{user}', 'p03')")
+    book_shop.run(  # one of the two has been collected
+        "INSERT INTO data.offers (dataset, offer_id, user_id, product_id, offered_at, price, purchased, quantity,"
+        " pool_id) SELECT 'shop', quote_id, user_id, product_id, quoted_at, price, purchased, quantity,"
+        " outcomes.pool_id FROM pricing.outcomes JOIN pricing.quotes USING (quote_id) WHERE user_id = 'u001'"
+    )
+    sold = "SELECT pricing.units_sold('shop', 'p03s') AS units"
+    assert book_shop.rows(sold)["units"].tolist() == [8.0]
+    for user in ("u001", "u002"):
+        forget(user)
+        assert book_shop.rows(sold)["units"].tolist() == [8.0]
+    assert not any("u001" in row for row in everything(book_shop))
+
+
 def test_to_remove_a_person_otherwise_is_found(book_shop: Any, settings: Any) -> None:
     book_shop.published()
     book_shop.run("DELETE FROM pricing.personal_prices WHERE user_id = 'u001'")

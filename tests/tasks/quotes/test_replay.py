@@ -132,6 +132,11 @@ def test_a_list_price_is_said_to_be_one(url: str, query: Query) -> None:
     query("UPDATE pricing.books SET expires_at = now() - interval '1 day'")
     listed = quote("u001", "p03")
     assert "no model and no policy" in replay(str(listed.quote_id)).notes[-1]
+    query("UPDATE data.products SET ceiling = list_price / 3 WHERE product_id = 'p03'")
+    capped = quote("u001", "p03")
+    query("UPDATE data.products SET ceiling = NULL")
+    assert capped.price < listed.price == capped.list_price
+    assert replay(str(capped.quote_id)).figures["price"] == (capped.price, capped.price)
 
 
 @pytest.mark.parametrize(

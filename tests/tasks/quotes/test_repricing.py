@@ -17,7 +17,7 @@ import tasks.quotes.repricing
 from models.pricing.policy import Exploration, Guardrails, PricingPolicy
 from tasks.books.candidates import remaining_stock
 from tasks.database import transaction
-from tasks.quotes.between_books import verify_between_books
+from tasks.quotes.between_books import UnfoundedPriceError, verify_between_books
 from tasks.quotes.explain import explain_quote
 from tasks.quotes.quote import quote
 from tasks.quotes.replay import replay
@@ -222,7 +222,7 @@ def test_no_personal_price_outlives_the_terms_of_its_product(book_shop: Any) -> 
     record(book_shop)
     reprice(book_shop)
     assert quote(USER, PRODUCT).source == quote("u002", PRODUCT).source == "personal"
-    for cost in (0.9, 0.8):  # twice, with nothing new of the market between
+    for cost in (0.8, 0.95):  # twice, with nothing new of the market between
         book_shop.run(f"UPDATE data.products SET unit_cost = {cost} * list_price WHERE product_id = '{PRODUCT}'")
         only_products(book_shop)
         for user in (USER, "u002"):  # priced between the books, and by the book
@@ -236,6 +236,79 @@ def test_no_personal_price_outlives_the_terms_of_its_product(book_shop: Any) -> 
         reprice(book_shop)
         answer = quote("u002", PRODUCT)
         assert (answer.source, replay(answer.quote_id).figures["price"][0]) == ("personal", answer.price)
+
+
+def test_a_personal_price_that_keeps_todays_limits_stands_until_its_pair_is_priced_anew(book_shop: Any) -> None:
+    step = 0.01
+    stepping = FREE.model_copy(update={"guardrails": FREE.guardrails.model_copy(update={"maximum_step": step})})
+    book_shop.published(stepping)
+    listed = "SELECT user_id, price, uniform_price FROM pricing.live_prices WHERE product_id = 'p03' ORDER BY user_id"
+    first = before = book_shop.rows(listed)
+    assert len(before) > 50 and (before["price"] < before["uniform_price"]).any()
+    quotes = []
+    for _ in range(2):  # beside a price of the book, and beside one of between the books
+        book_shop.run("UPDATE data.products SET unit_cost = 1.05 * unit_cost WHERE product_id = 'p03'")
+        only_products(book_shop)
+        pd.testing.assert_frame_equal(book_shop.rows(listed), before)
+        for user, price, uniform_price in before.head(3).itertuples(index=False):
+            answer = quote(user, PRODUCT)
+            assert (answer.source, answer.price, answer.uniform_price) == ("personal", price, uniform_price)
+            quotes.append(answer)
+        explained = explain_quote(answer, user, PRODUCT)
+        assert explained.waterfall is not None and list(explained.waterfall.values())[-1] == float(price)
+        verify_between_books()
+        reprice(book_shop)
+        before = book_shop.rows(listed)
+        assert (before["price"].astype(float) / first["price"].astype(float) - 1).abs().max() <= step * (1 + 1e-9)
+    assert quote("nobody", PRODUCT).uniform_price == before["uniform_price"].iloc[0] > quotes[0].uniform_price
+    for answer in quotes:
+        assert replay(answer.quote_id).figures["price"][0] == answer.price
+    assert len(book_shop.rows("SELECT FROM pricing.superseded_uniform")) == 1
+    for weight in (0.1, 0.2):
+        book_shop.published(stepping.model_copy(update={"satisfaction_weight": weight}))
+    book_shop.run("SELECT pricing.drop_prices(1)")
+    assert book_shop.rows("SELECT FROM pricing.superseded_uniform").empty
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE data.products SET list_price = 1.01 * list_price WHERE product_id = 'p03'",
+        "UPDATE data.products SET ceiling = 0.6 * list_price WHERE product_id = 'p03'",
+        "INSERT INTO data.inventory (dataset, pool_id, product_id, capacity) VALUES ('shop', 'new', 'p03', 1000)",
+        "INSERT INTO data.inventory (dataset, pool_id, product_id, capacity) VALUES ('shop', 'new', 'p03', 0)",
+    ],
+    ids=["list price", "ceiling", "pool", "sold out"],
+)
+def test_beside_other_limits_stock_or_list_price_no_personal_price_stands(book_shop: Any, change: str) -> None:
+    book_shop.published(FREE)
+    book_shop.run(change)
+    only_products(book_shop)
+    assert quote(USER, PRODUCT).reasons[-1] == "market_moved"
+    assert PRODUCT not in set(book_shop.rows("SELECT product_id FROM pricing.live_prices")["product_id"])
+
+
+@pytest.mark.parametrize("cost", [0.55, 0.9], ids=["stand", "wait"])
+def test_the_steps_of_the_next_book_count_from_what_is_quoted_while_pairs_wait(book_shop: Any, cost: float) -> None:
+    book_shop.published(FREE)
+    book_shop.run(f"UPDATE data.products SET unit_cost = {cost} * list_price WHERE product_id = '{PRODUCT}'")
+    only_products(book_shop)
+    quoted = book_shop.quotes()
+    stepping = FREE.guardrails.model_copy(update={"maximum_step": 0.05})
+    book_shop.published(FREE.model_copy(update={"guardrails": stepping, "satisfaction_weight": 0.3}))
+    book = book_shop.rows("SELECT user_id, product_id, live_price FROM pricing.personal_prices_2")
+    counted = book.set_index(["user_id", "product_id"])["live_price"]
+    pd.testing.assert_series_equal(counted, quoted[counted.index], check_names=False)
+
+
+def test_limits_that_let_a_price_stand_beyond_a_rule_are_found(book_shop: Any) -> None:
+    book_shop.published(FREE)
+    book_shop.run("UPDATE data.products SET unit_cost = 0.9 * list_price WHERE product_id = 'p03'")
+    only_products(book_shop)
+    verify_between_books()
+    book_shop.run("UPDATE pricing.repriced_uniform SET personal_lower = 0.01")
+    with pytest.raises(UnfoundedPriceError, match=r"personal prices of product p03 stand from 0\.01 to "):
+        verify_between_books()
 
 
 def only_products(shop: Any) -> None:
@@ -348,6 +421,30 @@ def test_what_is_sold_out_since_has_no_personal_price(book_shop: Any) -> None:
     assert len(withdrawn) and not withdrawn["randomised"].any() and withdrawn["propensity"].isna().all()
 
 
+@pytest.mark.parametrize("sells_from", ["NULL", "now() - interval '1 minute'"])
+def test_stock_that_came_after_the_book_is_honoured(book_shop: Any, sells_from: str) -> None:
+    book_shop.published(FREE)
+    assert PRODUCT in personal(book_shop).index
+    stock = (
+        "INSERT INTO data.inventory (dataset, pool_id, product_id, capacity, sells_from)"
+        f" VALUES ('shop', '{{}}', '{PRODUCT}', {{}}, {sells_from})"
+    )
+    book_shop.run(stock.format("the rest", 0))
+    reprice(book_shop)
+    assert PRODUCT not in personal(book_shop).index
+    answer = quote(USER, PRODUCT)
+    assert (answer.source, answer.reasons[-2:]) == ("uniform", ["no_personal_price", "sold_out"])
+    assert replay(answer.quote_id).figures["price"][0] == answer.price
+    book_shop.run(stock.format("a new delivery", 2))  # which comes first
+    reprice(book_shop)
+    answer = quote(USER, PRODUCT)
+    assert (answer.source, replay(answer.quote_id).figures["price"][0]) == ("personal", answer.price)
+    book_shop.run(f"SELECT pricing.record_outcome('{answer.quote_id}', true, 2)")
+    reprice(book_shop)
+    assert quote(USER, PRODUCT).reasons[-1] == "sold_out"
+    verify_between_books()
+
+
 def test_the_last_unit_that_a_storefront_sells_withdraws_the_personal_prices(book_shop: Any) -> None:
     book_shop.run(
         "INSERT INTO data.inventory (dataset, pool_id, product_id, capacity)"
@@ -368,6 +465,8 @@ def test_the_last_unit_that_a_storefront_sells_withdraws_the_personal_prices(boo
     book_shop.run(sell.format(quotes[2].quote_id, 1))  # told again
     book_shop.run(sell.format(quotes[3].quote_id, 1))  # one more than there was: its product is waiting already
     assert waiting(book_shop) == 1
+    only_products(book_shop)
+    assert quote(USER, PRODUCT).reasons[-1] == "market_moved"
     reprice(book_shop)
     assert quote(USER, PRODUCT).reasons[-2:] == ["no_personal_price", "sold_out"]
     listed = book_shop.rows(f"SELECT product_id FROM pricing.live_prices WHERE user_id = '{USER}'")
@@ -493,9 +592,25 @@ def test_the_next_book_is_told_what_it_has_not_seen(book_shop: Any) -> None:
     book_shop.run("UPDATE data.products SET unit_cost = unit_cost * 1.1 WHERE product_id = 'p07'")
     book_shop.published(FREE.model_copy(update={"satisfaction_weight": 0.001}))
     entries = book_shop.rows("SELECT user_id, product_id FROM pricing.reprice_queue")
-    assert (entries["user_id"] == USER).sum() >= 1
+    assert entries["user_id"].dropna().tolist() == [USER]
     reprice(book_shop)
     assert abs(personal(book_shop)["price"][PRODUCT] / expected[PRODUCT] - 1) < 0.01
+
+
+@pytest.mark.parametrize("change", ["market", "cost"])
+def test_a_book_from_older_data_is_told_what_the_market_did_since(book_shop: Any, change: str) -> None:
+    changes = {
+        "market": "INSERT INTO data.market (dataset, product_id, observed_at, competitor_price)"
+        " SELECT 'shop', 'p05', as_of + interval '9 hours', 1 FROM data.snapshots",
+        "cost": "UPDATE data.products SET unit_cost = unit_cost * 1.1 WHERE product_id = 'p05'",
+    }
+    _, promotion, _ = book_shop.published(FREE)
+    book_shop.run("UPDATE data.snapshots SET created_at = now() - interval '1 day'")
+    book_shop.run(changes[change])
+    reprice(book_shop)
+    book_shop.run("UPDATE pricing.repriced_uniform SET repriced_at = now() - interval '6 hours'")
+    book_shop.published_from(promotion, FREE.model_copy(update={"satisfaction_weight": 0.001}))
+    assert book_shop.rows("SELECT product_id FROM pricing.reprice_queue")["product_id"].tolist() == ["p05"]
 
 
 def test_an_expired_book_is_not_continued(book_shop: Any) -> None:
