@@ -39,14 +39,11 @@ class Gate:
 def is_cold_start(metrics: Metrics) -> bool:
     """Whether a challenger can only be let in under a cold start's tighter guardrails.
 
-    It can where no held-out offer has a density, whether or not there is a champion: nothing can be compared then,
-    and a model trained again must not wait for evidence that nobody collects. And it can where the evidence does not
-    tell its prices from the logged ones and there is no champion, or only one that was let in the same way: what
-    stands without evidence need not be beaten by evidence. A challenger that is up against a champion which has earned
-    its place is never a cold start.
+    It can where there is no champion, or only one that was let in the same way, and where the evidence does not tell
+    its prices from what stands, or no held-out offer has a density: what stands without evidence need not be beaten by
+    evidence, and a model trained again must not wait for evidence that nobody collects. A challenger that is up against
+    a champion which has earned its place is never a cold start: to collect no evidence is no way round it.
     """
-    if metrics.get("off_policy_offers", nan) == 0:
-        return True
     if metrics.get("off_policy_against", nan) != 0 and metrics.get("off_policy_against_cold", 0) != 1:
         return False
     return not all(gate.passed for gate in uplift_gates(metrics))
@@ -131,7 +128,8 @@ def evidence_gates(metrics: Metrics, champion: int) -> list[Gate]:
     """
     gates = [*_same_champion(metrics, champion)]
     if not is_cold_start(metrics):
-        return [*gates, *uplift_gates(metrics)]
+        # Where nothing was drawn the other figures are not there, and what is to be done about it is one thing.
+        return [*gates, *([_explored(metrics)] if metrics.get("off_policy_offers") == 0 else uplift_gates(metrics))]
     if metrics.get("off_policy_effective_sample", 0) < LEAST_EFFECTIVE_SAMPLE:
         return gates
     return [*gates, _at_least("off-policy uplift, 95 % upper bound", metrics, "off_policy_uplift_high", 0)]
@@ -150,6 +148,12 @@ def uplift_gates(metrics: Metrics) -> list[Gate]:
 def _same_champion(metrics: Metrics, champion: int) -> Iterator[Gate]:
     against = metrics.get("off_policy_against", nan)
     yield Gate("version that it was compared with", against, f"= {champion}, the champion", against == champion)
+
+
+def _explored(metrics: Metrics) -> Gate:
+    measured = metrics.get("off_policy_offers", nan)
+    demanded = "≥ 1: explore (exploration.share above 0), or collect offers whose price was drawn, with its propensity"
+    return Gate("held-out offers with a randomised price", measured, demanded, measured >= 1)
 
 
 def _above(name: str, metrics: Metrics, figure: str) -> Gate:

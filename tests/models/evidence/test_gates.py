@@ -135,12 +135,26 @@ def test_the_data_s_gate_is_its_validation(tables, measured, passed):
     assert gate.passed == passed
 
 
-@pytest.mark.parametrize("champion", [0, CHAMPION])
-def test_without_explored_offers_every_start_is_cold(champion):
-    metrics = {name: value for name, value in GOOD.items() if not name.startswith("off_policy")}
-    metrics |= {"off_policy_offers": 0.0, "off_policy_against": float(champion)}
-    assert is_cold_start(metrics)
-    assert failed(metrics, champion) == []
+UNEXPLORED = {name: value for name, value in GOOD.items() if not name.startswith("off_policy")} | {
+    "off_policy_offers": 0.0
+}
+
+
+@pytest.mark.parametrize(
+    "standing", [{"off_policy_against": 0.0}, {"off_policy_against": 3.0, "off_policy_against_cold": 1.0}]
+)
+def test_without_explored_offers_a_start_is_cold_where_nothing_stands_by_evidence(standing):
+    assert is_cold_start(UNEXPLORED | standing)
+    assert failed(UNEXPLORED | standing, int(standing["off_policy_against"])) == []
+
+
+@pytest.mark.parametrize("standing", [{}, {"off_policy_against_cold": 0.0}])
+def test_to_explore_nothing_is_no_way_round_a_champion(standing):
+    metrics = UNEXPLORED | {"off_policy_against": 3.0} | standing
+    assert not is_cold_start(metrics)
+    assert failed(metrics) == ["held-out offers with a randomised price"]
+    (gate,) = (gate for gate in promotion_gates(metrics, CHAMPION) if not gate.passed)
+    assert "exploration.share above 0" in str(gate)
 
 
 FIRST = GOOD | {"off_policy_against": 0.0}
