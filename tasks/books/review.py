@@ -1,6 +1,7 @@
 """Review: a certified book waits until somebody whom the database knows approves it, or the time is over."""
 
 import logging
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -34,6 +35,7 @@ log = logging.getLogger("pricing.review")
 
 LOOK_SECONDS = 2.0  # between two looks for an approval
 PAUSE_SECONDS = 2  # between two looks whether the flow run was resumed
+DISCARD_ATTEMPTS, DISCARD_SECONDS = 20, 0.5  # to drop prices that somebody reads, and between two of them
 # Between two pauses, too late, or a server is away for the moment: what is lasting ends the flow run itself.
 _PASSING = (NotPausedError, FlowPauseTimeout, RuntimeError, DatabaseUnavailableError, psycopg2.OperationalError)
 
@@ -119,11 +121,22 @@ def _asked_until_approved(url: str, review: Review) -> str:
 
 
 def _discard_unless_approved(url: str, review: Review) -> bool:
-    """Drop a book that nobody has approved; False where somebody just has."""
+    """Drop a book that nobody has approved; False where somebody just has.
+
+    Who reads prices meanwhile stands in the way: for so long it is tried again, and where it was in vain that is said.
+    """
     try:
-        discard_book(url, review.book, unless_approved=True)
+        for _ in range(DISCARD_ATTEMPTS):
+            if discard_book(url, review.book, unless_approved=True):
+                return True
+            time.sleep(DISCARD_SECONDS)
     except psycopg2.errors.ObjectNotInPrerequisiteState:
         return False
+    log.error(
+        "book %d could not be dropped, since somebody reads prices all the time: it can be approved until %s UTC, but "
+        "nobody publishes it any more: run deploy again",
+        review.book.book_id, f"{review.until:%Y-%m-%d %H:%M}",
+    )  # fmt: skip
     return True
 
 
