@@ -99,6 +99,23 @@ def test_a_missing_figure_blocks(figure):
     assert failed({name: value for name, value in GOOD.items() if name != figure})
 
 
+BY_WEIGHTS = {"off_policy_profit_uplift_by_weights_low": -0.7}
+
+
+@pytest.mark.parametrize("standing", [{}, {"off_policy_against_cold": 1.0, "off_policy_uplift_low": -0.1}])
+def test_the_second_estimator_s_bound_is_shown_beside_the_first_and_holds_nothing_up(standing):
+    gates = {gate.name: gate for gate in promotion_gates(GOOD | BY_WEIGHTS | standing, CHAMPION)}
+    shown = gates["profit uplift by self-normalised weights, 95 % lower bound"]
+    assert (shown.measured, shown.demanded, shown.passed) == (-0.7, "no limit", True)
+    assert is_cold_start(GOOD | BY_WEIGHTS | standing) == bool(standing)
+
+
+def test_parity_is_shown_where_the_policy_does_not_bound_it():
+    unbounded = {name: value for name, value in GOOD.items() if name != "parity_bound"} | {"parity_gap": 0.9}
+    (shown,) = (gate for gate in promotion_gates(unbounded, CHAMPION) if gate.name == "parity gap of the sample")
+    assert (shown.measured, shown.demanded, shown.passed) == (0.9, "no limit", True)
+
+
 def test_what_could_not_be_measured_is_not_asked():
     without = {"price_slope_on_randomised", "log_loss_gain_over_champion_high"}
     assert len(quality_gates({name: value for name, value in GOOD.items() if name not in without})) == 3

@@ -235,12 +235,14 @@ def test_a_bound_of_the_own_policy_does_not_hold_another(registry):
 def test_the_figures_of_every_gate_are_written_on_the_version_also_when_it_fails(registry):
     registry.promote(1, BETTER, against=0)
     with pytest.raises(GateError):
-        registry.promote(2, BETTER | {"guardrail_violations": 3.0}, against=0)
+        by_weights = {"off_policy_profit_uplift_by_weights_low": -0.7}
+        registry.promote(2, BETTER | by_weights | {"guardrail_violations": 3.0}, against=0)
     assert [registry.tags[number]["gates"] for number in (1, 2)] == ["passed", "failed"]
     figures = {gate["name"]: gate for gate in json.loads(registry.tags[2]["gate_figures"])}
     assert figures["guardrail violations in the sample"]["measured"] == 3
     uplift = figures["off-policy uplift, 95 % lower bound"]
     assert (uplift["measured"], uplift["passed"]) == (0.2, True)
+    assert figures["profit uplift by self-normalised weights, 95 % lower bound"]["measured"] == -0.7
     assert registry.described[2].startswith(GATES_HEADING)
     assert "| guardrail violations in the sample | 3 | = 0 | FAILED |" in registry.described[2].replace(GAP, "")
 
