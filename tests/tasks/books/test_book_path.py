@@ -40,6 +40,14 @@ def shop(book_shop: Any) -> Any:
     return book_shop
 
 
+def test_the_suite_reads_uniform_prices_as_well(shop: Any) -> None:
+    priced, promotion = shop.priced()
+    table = f"pricing.uniform_prices_{priced.book.book_id}"
+    shop.run(f"UPDATE {table} SET list_price = 0 WHERE product_id = 'p03'")
+    with pytest.raises(UncertifiedBookError, match="list price of a uniform price is above 0': 1"):
+        certify.fn(priced, promotion)
+
+
 def busy_day(learnable_shop: Tables, day: str) -> pd.DataFrame:
     """Behaviour that changes who is ready to pay what: some users become very active on every product."""
     products = learnable_shop["products"]["product_id"]
