@@ -52,12 +52,13 @@ class GoAhead(RunInput):
 
 @dataclass(frozen=True)
 class Review:
-    """A book that awaits approval until some moment."""
+    """A book that awaits approval until some moment; the live book is quoted until `live_until`, None where none is."""
 
     book: Book
     model_version: int
     approval: Approval
     until: datetime
+    live_until: datetime | None = None
 
     @property
     def request(self) -> str:
@@ -65,9 +66,20 @@ class Review:
         who = "somebody else than who trained it" if self.approval == "two_person" else "a database user"
         return (
             f"Version {self.model_version} awaits approval of its book {self.book.book_id} until "
-            f"{self.until:%Y-%m-%d %H:%M} UTC: read its card on the MLflow page, then let {who} run "
+            f"{self.until:%Y-%m-%d %H:%M} UTC{self._gap}: read its card on the MLflow page, then let {who} run "
             f"`pricing approve {self.model_version} --book {self.book.book_id}`"
         )
+
+    @property
+    def outlives_live_book(self) -> bool:
+        """Whether the live book may end before there is an answer; no other one is made meanwhile."""
+        return self.live_until is not None and self.live_until < self.until
+
+    @property
+    def _gap(self) -> str:
+        if not self.outlives_live_book:
+            return ""
+        return f" (the live book ends first, {self.live_until:%Y-%m-%d %H:%M} UTC; list prices are quoted from then on)"
 
 
 @task
@@ -78,8 +90,10 @@ def submit_for_review(
     parameters = sealed(priced, certificate) | {"approval": approval, "patience": timedelta(hours=hours)}
     with transaction(database_url(Settings())) as connection, sparing_a_core(connection):
         (submitted,) = read_rows(connection, sql.query("submit_book"), parameters)
+        live = read_rows(connection, sql.query("live_until"), {"dataset": promotion.snapshot.dataset})
     until = submitted["review_until"].astimezone(UTC)
-    return Review(priced.book, promotion.registered.version, approval, until)
+    live_until = live[0]["expires_at"].astimezone(UTC) if live else None
+    return Review(priced.book, promotion.registered.version, approval, until, live_until)
 
 
 def await_approval(review: Review) -> str:
@@ -92,7 +106,7 @@ def await_approval(review: Review) -> str:
         ReviewError: nobody approved in time; the book is discarded.
     """
     url = database_url(Settings())
-    log.info("%s", review.request)
+    log.log(logging.WARNING if review.outlives_live_book else logging.INFO, "%s", review.request)
     approver = None
     try:
         with _resumed_when_approved(url, review):

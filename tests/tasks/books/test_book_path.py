@@ -148,8 +148,7 @@ def test_every_price_that_is_logged_as_drawn_was_drawn_though_the_market_moved(s
     if pairs_follow:
         reprice_all(shop.url, 1_000, lambda version: shop.demand)
     else:
-        reprice_market(shop)
-        assert not shop.rows(DRAWN)["product_id"].isin(moved).any()  # their pairs wait, at the uniform price
+        reprice_market(shop)  # the pairs wait
     live, quoted = shop.rows(DRAWN), shop.quotes()
     shop.published(explored(shop, share))
     second = shop.rows(DRAWN)

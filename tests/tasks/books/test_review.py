@@ -19,7 +19,7 @@ import tasks.books.review
 from flows.deploy import DeployParameters
 from tasks.books.approvals import ApprovalError, approve, approver_of
 from tasks.books.book import Book, discard_book
-from tasks.books.review import Review, ReviewError, await_approval
+from tasks.books.review import Review, ReviewError, await_approval, submit_for_review
 from tasks.settings import Settings
 
 Query = Callable[[str], list[tuple[Any, ...]]]
@@ -159,6 +159,16 @@ def test_a_book_that_cannot_be_dropped_is_said_to_be_open_to_approval(
     with caplog.at_level("ERROR", logger="pricing.review"), pytest.raises(KeyboardInterrupt):
         wait(book[0], 60)
     assert f"book {book[0]} could not be dropped" in caplog.text and "run deploy again" in caplog.text
+
+
+def test_a_review_says_where_the_live_book_ends_before_it(book_shop: Any) -> None:
+    _, _, certificate = book_shop.published()
+    priced, promotion = book_shop.priced()
+    for left, is_too_late in (("30 hours", False), ("10 hours", True)):
+        book_shop.run(f"UPDATE pricing.books SET expires_at = now() + interval '{left}' WHERE book_id = 1")
+        review = submit_for_review.fn(priced, promotion, certificate, "review", 24)
+        assert review.outlives_live_book == is_too_late
+        assert ("the live book ends first" in review.request) == is_too_late
 
 
 def test_two_persons_need_a_review() -> None:
