@@ -163,16 +163,19 @@ BEGIN
     RETURN recorded;
 END $$;
 
--- Units of a pool that have been sold: by the offers that are known, and by quotes that are not among them.
+-- Units of a pool that have been sold: by the offers that are known, and by quotes, less what those that are among the
+-- offers count there.
 CREATE OR REPLACE FUNCTION pricing.units_sold(asked_dataset text, asked_pool_id text) RETURNS double precision
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
     SELECT coalesce((SELECT sum(coalesce(quantity, 1)) FROM data.offers
                      WHERE dataset = asked_dataset AND pool_id = asked_pool_id AND purchased), 0)
-         + coalesce((SELECT sum(outcomes.quantity) FROM pricing.outcomes
+         + coalesce((SELECT sum(outcomes.quantity - coalesce(known.units, 0)) FROM pricing.outcomes
                      JOIN pricing.quotes USING (quote_id) JOIN pricing.books USING (book_id)
-                     WHERE outcomes.pool_id = asked_pool_id AND purchased AND books.dataset = asked_dataset
-                       AND NOT EXISTS (SELECT FROM data.offers AS known
-                                       WHERE known.dataset = asked_dataset AND known.offer_id = quote_id::text)), 0)
+                     LEFT JOIN LATERAL (
+                         SELECT coalesce(offers.quantity, 1) AS units FROM data.offers
+                         WHERE offers.dataset = asked_dataset AND offers.offer_id = outcomes.quote_id::text
+                           AND offers.pool_id = asked_pool_id AND offers.purchased) AS known ON true
+                     WHERE outcomes.pool_id = asked_pool_id AND purchased AND books.dataset = asked_dataset), 0)
 $$;
 
 -- What became of a quote. With each twentieth of a pool's stock that has gone, and with its last unit, its products are
