@@ -1,4 +1,4 @@
-"""What every row of a published price table holds: the columns of `pricing.personal_prices`."""
+"""What every row of the personal prices of a book holds: the columns of `pricing.personal_prices`."""
 
 from great_expectations import ExpectationSuite
 from great_expectations import expectations as expect

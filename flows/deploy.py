@@ -45,7 +45,7 @@ class DeployParameters(BaseModel):
         gt=0,
         le=LONGEST_REVIEW_HOURS,
         title="Hours for the review",
-        description="After them the prices are discarded.",
+        description="After them the prices are discarded. Other deployments wait meanwhile.",
     )
 
     runner: Runner = Field(

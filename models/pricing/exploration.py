@@ -31,8 +31,8 @@ class Draws:
         """Return the draws of a day (UTC), the same for a user and product on every device."""
         keys = decision_keys(user_id, product_id, day.isoformat())
         if exploration.method == "uniform":
-            return cls.independent(exploration.share, keys)
-        return cls(_is_their_turn(exploration.share, user_id, product_id, day), uniform_draw(keys, stream=2))
+            return cls.independent(exploration.drawn_share, keys)
+        return cls(_is_their_turn(exploration.drawn_share, user_id, product_id, day), uniform_draw(keys, stream=2))
 
     @classmethod
     def independent(cls, share: float, keys: HashArray) -> Self:
@@ -98,9 +98,9 @@ def explore(
     drawn = low + np.floor(draws.place * (high - low + 1))
     rung = np.where(can_explore, np.minimum(drawn, high), best_rung)
 
-    everywhere = exploration.share / np.maximum(interval.highest - interval.lowest + 1, 1)
+    everywhere = exploration.drawn_share / np.maximum(interval.highest - interval.lowest + 1, 1)
     is_near = (near_lowest <= rung) & (rung <= near_highest)
-    nearby = is_near * (1 - exploration.share) / np.maximum(near_highest - near_lowest + 1, 1)
+    nearby = is_near * (1 - exploration.drawn_share) / np.maximum(near_highest - near_lowest + 1, 1)
     density = (everywhere + nearby) * list_price / interval.grid.spacing
     dithered = can_explore & ~randomised & (rung != best_rung)
     return ExploredPrices(rung, randomised, dithered, np.where(can_explore, density, np.nan))

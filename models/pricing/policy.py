@@ -88,12 +88,13 @@ class Guardrails(PolicySection):
 class Exploration(PolicySection):
     """How prices vary at random, so that the effect of price can be learnt; the default is not at all."""
 
-    share: float = Field(
-        default=0.0,
+    share: float | None = Field(
+        default=None,
         ge=0,
         le=1,
         title="Share of prices explored",
-        description="Share of user × product prices drawn at random inside the guardrails.",
+        description="Share of user × product prices drawn at random inside the guardrails; 0 is never, also in a cold "
+        "start, and empty is none but what a cold start draws.",
     )
     dither: float = Field(
         default=0.0,
@@ -110,9 +111,14 @@ class Exploration(PolicySection):
     )
 
     @property
+    def drawn_share(self) -> float:
+        """The share of the prices drawn, 0 where the policy does not say."""
+        return self.share or 0.0
+
+    @property
     def is_on(self) -> bool:
         """Whether any price is drawn at random."""
-        return self.share > 0 or self.dither > 0
+        return self.drawn_share > 0 or self.dither > 0
 
 
 class Portfolio(PolicySection):

@@ -65,6 +65,7 @@ PRESETS: dict[str, PricingPolicy] = {
             maximum_step=0.1,
             above_uniform=False,
         ),
+        exploration=Exploration(share=0.0),
     ),
 }
 
@@ -79,8 +80,10 @@ def tightened_for_cold_start(policy: PricingPolicy, tried: tuple[float, float] =
 
     Prices move less: each limit of COLD_START_LIMITS holds where the policy's own is wider. `tried` are the lowest and
     the highest price / list price that were drawn since the start; the limits follow them, WIDENING beyond. At least
-    COLD_START_SHARE of the prices are explored, so that the next model can be checked. Where the policy's own limits
-    are reached on both sides the start is over and the policy is returned as it is.
+    COLD_START_SHARE of the prices are explored, so that the next model can be checked, but none under a policy whose
+    share is 0: whether anybody's price may be drawn at random is for the policy to say, and such a start lasts until
+    prices drawn elsewhere are evidence. Where the policy's own limits are reached on both sides the start is over and
+    the policy is returned as it is.
 
     Raises PolicyError where the policy leaves no room to explore.
     """
@@ -99,5 +102,6 @@ def tightened_for_cold_start(policy: PricingPolicy, tried: tuple[float, float] =
         return policy
     for rule, limit in limits.items():
         rails[rule] = limit if rails[rule] is None else min(rails[rule], limit)
-    values["exploration"]["share"] = max(values["exploration"]["share"], COLD_START_SHARE)
+    if policy.exploration.share != 0:
+        values["exploration"]["share"] = max(policy.exploration.drawn_share, COLD_START_SHARE)
     return PricingPolicy.from_mapping(values, "the policy tightened for a cold start")

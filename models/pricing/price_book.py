@@ -86,7 +86,7 @@ class SettledBook:
     def bid_price_curves(self) -> Iterator[BidPriceCurve]:
         """Yield what a unit of each pool will be worth as its stock and the requests for it go."""
         request = next(iter(self.requests))
-        share = 0.0 if request.exploration_period is None else request.policy.exploration.share
+        share = 0.0 if request.exploration_period is None else request.policy.exploration.drawn_share
         parts = _Parts(self.requests, self.terms.parity_band)
         return bid_price_curves(parts, self.solution, list(_stock(request)), share)
 

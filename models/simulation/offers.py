@@ -146,5 +146,5 @@ def _explored(
 ) -> ExploredPrices:
     rung = np.clip(_CENTS.rung_at_or_below(usual * list_price), interval.lowest, interval.highest)
     visit = offers["user"].astype(str) + "-" + offers["visit"].astype(str)
-    draws = Draws.independent(exploration.share, decision_keys(visit, offers["product"].astype(str), period))
+    draws = Draws.independent(exploration.drawn_share, decision_keys(visit, offers["product"].astype(str), period))
     return explore(exploration, interval, rung, list_price, np.ones(len(rung), dtype=bool), draws)

@@ -184,17 +184,19 @@ BEGIN
     RETURN recorded;
 END $$;
 
--- What has been sold of each pool, each unit once: by the offers that are known, by quotes that are not among them, and
--- to people who were forgotten since, of whom nothing but the number of units is known.
+-- What has been sold of each pool, each unit once: by the offers that are known, by quotes, less what those that are among
+-- the offers count there, and to people who were forgotten since, of whom nothing but the number of units is known.
 CREATE OR REPLACE VIEW pricing.sold_units AS
 SELECT dataset, pool_id, user_id, coalesce(quantity, 1) AS units
 FROM data.offers WHERE purchased AND pool_id IS NOT NULL
 UNION ALL
-SELECT books.dataset, outcomes.pool_id, quotes.user_id, outcomes.quantity
+SELECT books.dataset, outcomes.pool_id, quotes.user_id, outcomes.quantity - coalesce(known.units, 0)
 FROM pricing.outcomes JOIN pricing.quotes USING (quote_id) JOIN pricing.books USING (book_id)
+LEFT JOIN LATERAL (
+    SELECT coalesce(offers.quantity, 1) AS units FROM data.offers
+    WHERE offers.dataset = books.dataset AND offers.offer_id = outcomes.quote_id::text
+      AND offers.pool_id = outcomes.pool_id AND offers.purchased) AS known ON true
 WHERE purchased AND outcomes.pool_id IS NOT NULL
-  AND NOT EXISTS (SELECT FROM data.offers AS known
-                  WHERE known.dataset = books.dataset AND known.offer_id = quote_id::text)
 UNION ALL
 SELECT dataset, pool_id, NULL, units FROM pricing.forgotten_units;
 

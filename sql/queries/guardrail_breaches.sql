@@ -1,7 +1,7 @@
 -- Prices of a staged book that break a guardrail of its policy, counted by rule straight from the tables:
--- an answer that owes nothing to the code that set the prices. A step counts from what the live book quotes. Where that
--- has been priced anew since the book was published, it may have been so again meanwhile, and the row itself says what
--- it was then.
+-- an answer that owes nothing to the code that set the prices. A step counts from what the live book quotes, and from
+-- nothing once it has expired. Where that has been priced anew since the book was published, the product's price or the
+-- pair's, it may have been so again meanwhile, and the row itself says what it was then.
 WITH priced AS (
     SELECT user_id, product_id, price, live_price FROM {personal}
     UNION ALL
@@ -16,7 +16,8 @@ compared AS (
     JOIN {uniform} AS uniform USING (product_id)
     JOIN data.products ON products.dataset = %(dataset)s AND products.product_id = priced.product_id
     LEFT JOIN (
-        SELECT book_id FROM pricing.live JOIN pricing.books USING (book_id) WHERE books.dataset = %(dataset)s
+        SELECT book_id FROM pricing.live JOIN pricing.books USING (book_id)
+        WHERE books.dataset = %(dataset)s AND coalesce(books.expires_at > now(), true)
     ) AS live ON true
     LEFT JOIN pricing.uniform_prices AS live_uniform
       ON live_uniform.book_id = live.book_id AND live_uniform.product_id = priced.product_id

@@ -3,19 +3,20 @@
 WITH compared AS (
     SELECT coalesce(products.category, 'no category') AS category,
            CASE WHEN live_uniform.product_id IS NULL THEN 'nothing quoted yet'
-                WHEN live_uniform.price IS NULL THEN 'quoted the list price now'
+                WHEN live_uniform.price IS NULL OR live.has_expired THEN 'quoted the list price now'
                 WHEN live_personal.price IS NULL THEN 'quoted the uniform price now'
                 ELSE 'quoted a personal price now' END AS quoted,
            staged.price::double precision
                / nullif(CASE WHEN live_uniform.product_id IS NULL THEN NULL
-                             WHEN live_uniform.price IS NULL
+                             WHEN live_uniform.price IS NULL OR live.has_expired
                              THEN least(greatest(products.list_price, products.floor), products.ceiling)
                              ELSE coalesce(live_personal.price, live_uniform.price)::double precision END, 0) - 1
                AS change
     FROM {personal} AS staged
     JOIN data.products ON products.dataset = %(dataset)s AND products.product_id = staged.product_id
     LEFT JOIN (
-        SELECT book_id FROM pricing.live JOIN pricing.books USING (book_id) WHERE books.dataset = %(dataset)s
+        SELECT book_id, coalesce(books.expires_at <= now(), false) AS has_expired
+        FROM pricing.live JOIN pricing.books USING (book_id) WHERE books.dataset = %(dataset)s
     ) AS live ON true
     LEFT JOIN pricing.current_uniform AS live_uniform
       ON live_uniform.book_id = live.book_id AND live_uniform.product_id = staged.product_id

@@ -15,13 +15,12 @@ from tasks.database import database_url, transaction
 from tasks.markdown import markdown_table
 from tasks.plots import data_url
 from tasks.registry.promote import Promotion
-from tasks.registry.versions import describe_version
+from tasks.registry.versions import BOOK_HEADING, describe_version
 from tasks.retries import RETRIED
 from tasks.settings import Settings
 
 log = logging.getLogger("pricing.report")
 
-BOOK_HEADING = "## Prices against what is live"
 CAPTIONS = {
     "price_response": "How one user's demand and the profit from it answer to the price.",
     "price_distribution": "Personal prices beside the uniform prices of the same products.",

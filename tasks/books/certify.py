@@ -21,6 +21,8 @@ from tasks.settings import Settings
 
 log = logging.getLogger("pricing.certify")
 
+SUITES = {"personal_prices": "prices", "uniform_prices": "uniform_prices"}
+
 
 class UncertifiedBookError(PricingError):
     """A staged book breaks a rule it should keep; it is not published and the live book stays."""
@@ -102,12 +104,15 @@ def _guardrail_breaches(connection: Connection, book: Book, promotion: Promotion
 
 
 def _suite_results(connection: Connection, book: Book) -> dict[str, int]:
-    """Rows of the staged personal prices that break each expectation."""
+    """Rows of the staged prices, personal and uniform, that break each expectation."""
     from tasks.data.suites import Suites  # Great Expectations takes seconds to import
 
     suites = Suites(latest=datetime.now(UTC))
-    blocks = read_blocks(connection, book.table("personal_prices"), suites.columns("prices"))
-    return dict(suites.run("prices", (block.to_pandas() for block in blocks)).rules)
+    found: dict[str, int] = {}
+    for parent, suite in SUITES.items():
+        blocks = read_blocks(connection, book.table(parent), suites.columns(suite))
+        found |= suites.run(suite, (block.to_pandas() for block in blocks)).rules
+    return found
 
 
 def _binding_reasons(connection: Connection, book: Book) -> dict[str, int]:

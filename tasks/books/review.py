@@ -1,6 +1,7 @@
 """Review: a certified book waits until somebody whom the database knows approves it, or the time is over."""
 
 import logging
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -34,6 +35,7 @@ log = logging.getLogger("pricing.review")
 
 LOOK_SECONDS = 2.0  # between two looks for an approval
 PAUSE_SECONDS = 2  # between two looks whether the flow run was resumed
+DISCARD_ATTEMPTS, DISCARD_SECONDS = 20, 0.5  # to drop prices that somebody reads, and between two of them
 # Between two pauses, too late, or a server is away for the moment: what is lasting ends the flow run itself.
 _PASSING = (NotPausedError, FlowPauseTimeout, RuntimeError, DatabaseUnavailableError, psycopg2.OperationalError)
 
@@ -50,12 +52,13 @@ class GoAhead(RunInput):
 
 @dataclass(frozen=True)
 class Review:
-    """A book that awaits approval until some moment."""
+    """A book that awaits approval until some moment; the live book is quoted until `live_until`, None where none is."""
 
     book: Book
     model_version: int
     approval: Approval
     until: datetime
+    live_until: datetime | None = None
 
     @property
     def request(self) -> str:
@@ -63,9 +66,20 @@ class Review:
         who = "somebody else than who trained it" if self.approval == "two_person" else "a database user"
         return (
             f"Version {self.model_version} awaits approval of its book {self.book.book_id} until "
-            f"{self.until:%Y-%m-%d %H:%M} UTC: read its card on the MLflow page, then let {who} run "
+            f"{self.until:%Y-%m-%d %H:%M} UTC{self._gap}: read its card on the MLflow page, then let {who} run "
             f"`pricing approve {self.model_version} --book {self.book.book_id}`"
         )
+
+    @property
+    def outlives_live_book(self) -> bool:
+        """Whether the live book may end before there is an answer; no other one is made meanwhile."""
+        return self.live_until is not None and self.live_until < self.until
+
+    @property
+    def _gap(self) -> str:
+        if not self.outlives_live_book:
+            return ""
+        return f" (the live book ends first, {self.live_until:%Y-%m-%d %H:%M} UTC; list prices are quoted from then on)"
 
 
 @task
@@ -76,8 +90,10 @@ def submit_for_review(
     parameters = sealed(priced, certificate) | {"approval": approval, "patience": timedelta(hours=hours)}
     with transaction(database_url(Settings())) as connection, sparing_a_core(connection):
         (submitted,) = read_rows(connection, sql.query("submit_book"), parameters)
+        live = read_rows(connection, sql.query("live_until"), {"dataset": promotion.snapshot.dataset})
     until = submitted["review_until"].astimezone(UTC)
-    return Review(priced.book, promotion.registered.version, approval, until)
+    live_until = live[0]["expires_at"].astimezone(UTC) if live else None
+    return Review(priced.book, promotion.registered.version, approval, until, live_until)
 
 
 def await_approval(review: Review) -> str:
@@ -90,7 +106,7 @@ def await_approval(review: Review) -> str:
         ReviewError: nobody approved in time; the book is discarded.
     """
     url = database_url(Settings())
-    log.info("%s", review.request)
+    log.log(logging.WARNING if review.outlives_live_book else logging.INFO, "%s", review.request)
     approver = None
     try:
         with _resumed_when_approved(url, review):
@@ -119,11 +135,22 @@ def _asked_until_approved(url: str, review: Review) -> str:
 
 
 def _discard_unless_approved(url: str, review: Review) -> bool:
-    """Drop a book that nobody has approved; False where somebody just has."""
+    """Drop a book that nobody has approved; False where somebody just has.
+
+    Who reads prices meanwhile stands in the way: for so long it is tried again, and where it was in vain that is said.
+    """
     try:
-        discard_book(url, review.book, unless_approved=True)
+        for _ in range(DISCARD_ATTEMPTS):
+            if discard_book(url, review.book, unless_approved=True):
+                return True
+            time.sleep(DISCARD_SECONDS)
     except psycopg2.errors.ObjectNotInPrerequisiteState:
         return False
+    log.error(
+        "book %d could not be dropped, since somebody reads prices all the time: it can be approved until %s UTC, but "
+        "nobody publishes it any more: run deploy again",
+        review.book.book_id, f"{review.until:%Y-%m-%d %H:%M}",
+    )  # fmt: skip
     return True
 
 

@@ -90,7 +90,7 @@ def _findings(observation: Observation, number: int, false_alarm: float) -> Iter
     quotes = observation.quotes[observation.quotes["window"] == number]
     answered = quotes.dropna(subset=["purchased", "sensitivity", "valuation", "unit_cost"])
     yield from promise_findings(answered, false_alarm)
-    yield from rule_findings(quotes, policy.exploration.share, false_alarm)
+    yield from rule_findings(quotes, policy.exploration.drawn_share, false_alarm)
     if policy.fairness.parity_bound is not None:
         yield _parity(quotes, policy.fairness.parity_bound)
     for table, columns in FEATURES.items():

@@ -19,6 +19,7 @@ from tasks.database import database_url
 from tasks.markdown import markdown_table
 from tasks.registry.policies import read_policy
 from tasks.registry.versions import (
+    GATES_HEADING,
     MODEL_NAME,
     REMEASURED,
     RegisteredDemand,
@@ -32,8 +33,6 @@ from tasks.settings import Settings
 from tasks.training.evaluate import figures_under
 
 log = logging.getLogger("pricing.promote")
-
-GATES_HEADING = "## Gates"
 
 
 class GateError(PricingError):
@@ -108,14 +107,15 @@ def promote(version: str, policy: str | None) -> Promotion:
         chosen = tightened_for_cold_start(whole, range_to_widen(metrics))
     cold_start = chosen != whole
     if cold_start:
-        log.info("no evidence yet of what its prices earn: a cold start, %s and exploration on", _range(chosen))
+        log.info("no evidence yet of what its prices earn: a cold start, %s", _terms(chosen))
     log.info("version %d passed %d gates", registered.version, len(gates))
     return Promotion(registered, snapshot, chosen, cold_start, gates)
 
 
-def _range(policy: PricingPolicy) -> str:
-    rails = policy.guardrails
-    return f"prices from {rails.maximum_discount:.1%} below list to {rails.maximum_markup:.1%} above"
+def _terms(policy: PricingPolicy) -> str:
+    rails, share = policy.guardrails, policy.exploration.drawn_share
+    drawn = f"{share:.1%} of them drawn at random" if share else "none drawn at random, as exploration.share = 0 says"
+    return f"prices from {rails.maximum_discount:.1%} below list to {rails.maximum_markup:.1%} above, {drawn}"
 
 
 def _rival(registered: RegisteredDemand, metrics: dict[str, float]) -> int:
@@ -132,7 +132,7 @@ def _rival(registered: RegisteredDemand, metrics: dict[str, float]) -> int:
 
 
 def _publish_gates(registered: RegisteredDemand, gates: tuple[Gate, ...], policy: str) -> None:
-    """Write the gates where a reviewer reads them: as tags of the version, and at the end of its description."""
+    """Write the gates where a reviewer reads them: as tags of the version, and after its card."""
     passed = all(gate.passed for gate in gates)
     figures = json.dumps([asdict(gate) for gate in gates])
     tags = {"gates": "passed" if passed else "failed", "gate_figures": figures, "gates_policy": policy}

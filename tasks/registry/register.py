@@ -20,6 +20,7 @@ from tasks.database import database_url, transaction
 from tasks.registry.model_card import model_card
 from tasks.registry.model_store import save_demand, save_policy
 from tasks.registry.versions import (
+    CARD_FILE,
     CHALLENGER,
     MODEL_NAME,
     RegisteredDemand,
@@ -98,6 +99,7 @@ def register(
             "inputs_hash": recipe.inputs_hash(snapshot),
         }
         card = model_card(trained, evaluation, snapshot, run.info.run_id)
+        mlflow.log_text(card, CARD_FILE)  # the registry keeps so many characters of it at most
         number = create_version(model_uri, run.info.run_id, tags, card)
     registered = version_of(str(number))
     _settle(registered, recipe.folder(snapshot))

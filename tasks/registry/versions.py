@@ -1,6 +1,7 @@
 """The MLflow model registry: finding versions of the demand model, their files, and their aliases."""
 
 import json
+import re
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -18,8 +19,14 @@ from tasks.registry.model_store import load_demand, load_policy
 MODEL_NAME = "demand"
 CHALLENGER, CHAMPION, PREVIOUS = "challenger", "champion", "previous"
 REMEASURED = "price_figures"  # the tag that holds them
+# The sections that are written after a version's card, in their order; each is written anew without the others.
+GATES_HEADING, BOOK_HEADING = "## Gates", "## Prices against what is live"
+_HEADINGS = re.compile(f"^({GATES_HEADING}|{BOOK_HEADING})$", re.MULTILINE)
 LONGEST_DESCRIPTION = 5000  # characters, of MLflow's column
-CUT_SHORT = "\nThe rest is in the artifacts of the run.\n"
+CARD_FILE = "card.md"
+CUT_SHORT = (
+    f"\n\nCut short here. The whole card is {CARD_FILE} of the run's artifacts, and a book's page in folder book.\n"
+)
 
 
 class VersionNotFoundError(PricingError):
@@ -109,7 +116,8 @@ def create_version(model_uri: str, run_id: str, tags: dict[str, str], card: str)
     except MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
-    created = client.create_model_version(MODEL_NAME, model_uri, run_id, tags=tags, description=_shortened(card))
+    description = _shortened(card, LONGEST_DESCRIPTION)
+    created = client.create_model_version(MODEL_NAME, model_uri, run_id, tags=tags, description=description)
     return int(created.version)
 
 
@@ -125,19 +133,26 @@ def tag_version(version: int, tags: dict[str, str]) -> None:
 
 
 def describe_version(version: int, heading: str, text: str) -> None:
-    """Write the last section of a version's description, in place of the one that is there under this heading."""
+    """Write one of the sections after a version's card, in place of the one that is there under this heading.
+
+    Where all of it is more than MLflow keeps, the card gives way: what a reviewer decides by comes after it.
+    """
     description = MlflowClient().get_model_version(MODEL_NAME, str(version)).description or ""
-    before = description.partition(heading)[0].rstrip()
-    whole = f"{before}\n\n{heading}\n\n{text}\n".lstrip()
-    MlflowClient().update_model_version(MODEL_NAME, str(version), _shortened(whole))
+    card, *parts = _HEADINGS.split(description)
+    sections = dict(zip(parts[::2], parts[1::2], strict=True)) | {heading: text}
+    ordered = [name for name in (GATES_HEADING, BOOK_HEADING) if name in sections]
+    after = "".join(f"\n\n{name}\n\n{sections[name].strip()}" for name in ordered)
+    card = _shortened(card.rstrip(), LONGEST_DESCRIPTION - len(after) - 1)
+    whole = f"{card.rstrip()}{after}\n".lstrip()
+    MlflowClient().update_model_version(MODEL_NAME, str(version), _shortened(whole, LONGEST_DESCRIPTION))
 
 
-def _shortened(description: str) -> str:
-    """As much of a description as MLflow keeps, in whole lines."""
-    if len(description) <= LONGEST_DESCRIPTION:
-        return description
-    kept = description[: LONGEST_DESCRIPTION - len(CUT_SHORT)]
-    return kept[: kept.rindex("\n") + 1] + CUT_SHORT
+def _shortened(text: str, longest: int) -> str:
+    """As much of a text as so many characters hold, in whole lines."""
+    if len(text) <= longest:
+        return text
+    kept = text[: max(longest - len(CUT_SHORT), 0)]
+    return kept.rpartition("\n")[0] + CUT_SHORT
 
 
 def _registered(version: ModelVersion) -> RegisteredDemand:

@@ -29,7 +29,9 @@ GOOD = {
         "elasticity": 0.0,
         "propensity": 0.1,
     },
+    "uniform_prices": {"product_id": "p", "price": 9.0, "lower": 9.0, "upper": 9.0, "list_price": 10.0},
 }
+PRICES = {"prices", "uniform_prices"}  # what comes out; the others are tables of the contract
 TIME = "is neither before 1970 nor more than a day ahead"
 BROKEN = [
     ("users", {"protected_group": ""}, "protected_group has 1 to 100 characters"),
@@ -68,6 +70,11 @@ BROKEN = [
     ("prices", {"purchase_probability": 1.01}, "purchase_probability is between 0 and 1"),
     ("prices", {"elasticity": 0.01}, "elasticity is not above 0"),
     ("prices", {"propensity": 0.0}, "propensity is above 0"),
+    ("uniform_prices", {"product_id": None}, "uniform product_id is there"),
+    ("uniform_prices", {"lower": 9.01}, "uniform price is not below lower"),
+    ("uniform_prices", {"upper": 8.99}, "uniform price is not above upper"),
+    ("uniform_prices", {"price": -1.0, "lower": -1.0}, "uniform price is not below 0"),
+    ("uniform_prices", {"list_price": 0.0}, "list price of a uniform price is above 0"),
 ]
 
 
@@ -83,7 +90,7 @@ def rows(suite, *changes):
         frame[column] = (
             pd.to_datetime(frame[column], utc=True) if value is NOW else frame[column].astype(type(value).__name__)
         )
-    if suite == "prices":
+    if suite in PRICES:
         frame["product_id"] = [None if pd.isna(product) else f"p{n}" for n, product in enumerate(frame["product_id"])]
     return frame
 
@@ -103,7 +110,12 @@ def test_a_user_has_one_price_for_a_product(latest):
     assert Suites(latest).run("prices", [frame]).rules["a user has one price for a product"] == 4
 
 
-@pytest.mark.parametrize("suite", sorted(set(GOOD) - {"prices"}))
+def test_a_product_has_one_uniform_price(latest):
+    frame = pd.concat([rows("uniform_prices", {}, {})] * 2, ignore_index=True)
+    assert Suites(latest).run("uniform_prices", [frame]).rules["a product has one uniform price"] == 4
+
+
+@pytest.mark.parametrize("suite", sorted(set(GOOD) - PRICES))
 def test_empty_values_of_optional_columns_break_no_rule(suite, latest):
     optional = {column.name for column in TABLES[suite].columns if not column.required}
     frame = rows(suite, {column: None for column in GOOD[suite] if column in optional})
@@ -118,11 +130,12 @@ def test_every_rule_is_described_and_shown_to_fail(suite):
     described = [rule.description for rule in module.SUITE.expectations]
     shown = {rule for table, _, rule in BROKEN if table == suite}
     untestable = {"a user has one price for a product", "price is there"}
+    untestable |= {"a product has one uniform price", "uniform price is there"}
     assert len(set(described)) == len(described)
     assert set(described) - untestable == shown
     assert 0.0 <= module.SUITE.meta["failing_share_limit"] <= 0.2
 
 
-@pytest.mark.parametrize("suite", sorted(set(GOOD) - {"prices"}))
+@pytest.mark.parametrize("suite", sorted(set(GOOD) - PRICES))
 def test_rules_look_at_columns_of_the_contract(suite, latest):
     assert set(Suites(latest).columns(suite)) <= {column.name for column in TABLES[suite].columns}

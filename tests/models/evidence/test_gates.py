@@ -99,6 +99,23 @@ def test_a_missing_figure_blocks(figure):
     assert failed({name: value for name, value in GOOD.items() if name != figure})
 
 
+BY_WEIGHTS = {"off_policy_profit_uplift_by_weights_low": -0.7}
+
+
+@pytest.mark.parametrize("standing", [{}, {"off_policy_against_cold": 1.0, "off_policy_uplift_low": -0.1}])
+def test_the_second_estimator_s_bound_is_shown_beside_the_first_and_holds_nothing_up(standing):
+    gates = {gate.name: gate for gate in promotion_gates(GOOD | BY_WEIGHTS | standing, CHAMPION)}
+    shown = gates["profit uplift by self-normalised weights, 95 % lower bound"]
+    assert (shown.measured, shown.demanded, shown.passed) == (-0.7, "no limit", True)
+    assert is_cold_start(GOOD | BY_WEIGHTS | standing) == bool(standing)
+
+
+def test_parity_is_shown_where_the_policy_does_not_bound_it():
+    unbounded = {name: value for name, value in GOOD.items() if name != "parity_bound"} | {"parity_gap": 0.9}
+    (shown,) = (gate for gate in promotion_gates(unbounded, CHAMPION) if gate.name == "parity gap of the sample")
+    assert (shown.measured, shown.demanded, shown.passed) == (0.9, "no limit", True)
+
+
 def test_what_could_not_be_measured_is_not_asked():
     without = {"price_slope_on_randomised", "log_loss_gain_over_champion_high"}
     assert len(quality_gates({name: value for name, value in GOOD.items() if name not in without})) == 3
@@ -135,12 +152,26 @@ def test_the_data_s_gate_is_its_validation(tables, measured, passed):
     assert gate.passed == passed
 
 
-@pytest.mark.parametrize("champion", [0, CHAMPION])
-def test_without_explored_offers_every_start_is_cold(champion):
-    metrics = {name: value for name, value in GOOD.items() if not name.startswith("off_policy")}
-    metrics |= {"off_policy_offers": 0.0, "off_policy_against": float(champion)}
-    assert is_cold_start(metrics)
-    assert failed(metrics, champion) == []
+UNEXPLORED = {name: value for name, value in GOOD.items() if not name.startswith("off_policy")} | {
+    "off_policy_offers": 0.0
+}
+
+
+@pytest.mark.parametrize(
+    "standing", [{"off_policy_against": 0.0}, {"off_policy_against": 3.0, "off_policy_against_cold": 1.0}]
+)
+def test_without_explored_offers_a_start_is_cold_where_nothing_stands_by_evidence(standing):
+    assert is_cold_start(UNEXPLORED | standing)
+    assert failed(UNEXPLORED | standing, int(standing["off_policy_against"])) == []
+
+
+@pytest.mark.parametrize("standing", [{}, {"off_policy_against_cold": 0.0}])
+def test_to_explore_nothing_is_no_way_round_a_champion(standing):
+    metrics = UNEXPLORED | {"off_policy_against": 3.0} | standing
+    assert not is_cold_start(metrics)
+    assert failed(metrics) == ["held-out offers with a randomised price"]
+    (gate,) = (gate for gate in promotion_gates(metrics, CHAMPION) if not gate.passed)
+    assert "exploration.share above 0" in str(gate)
 
 
 FIRST = GOOD | {"off_policy_against": 0.0}

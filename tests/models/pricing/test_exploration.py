@@ -28,7 +28,7 @@ def draw(exploration: Exploration, rows=40_000, best=30.0, bounds=(2.0, 2.4), li
     interval = interval_between(*bounds, rows, ending)
     best_rung = np.full(rows, interval.lowest[0] + best)
     allowed = np.ones(rows, dtype=bool)
-    draws = Draws.independent(exploration.share, keys_of(rows))
+    draws = Draws.independent(exploration.drawn_share, keys_of(rows))
     return interval, explore(exploration, interval, best_rung, np.full(rows, list_price), allowed, draws)
 
 

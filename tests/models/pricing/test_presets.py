@@ -23,12 +23,23 @@ def test_a_preset_stands_as_a_file_would(name):
 @pytest.mark.parametrize("name", PRESETS)
 def test_a_cold_start_only_tightens_and_explores(name):
     policy, tightened = PRESETS[name], tightened_for_cold_start(PRESETS[name])
-    assert tightened.exploration.share >= max(COLD_START_SHARE, policy.exploration.share)
+    expected = 0 if name == "health_services" else max(COLD_START_SHARE, policy.exploration.drawn_share)
+    assert tightened.exploration.share == expected
     for rule, limit in COLD_START_LIMITS.items():
         own = getattr(policy.guardrails, rule)
         assert getattr(tightened.guardrails, rule) == (limit if own is None else min(own, limit))
     kept = {"minimum_margin", "above_uniform", "price_ending", "currency_digits"}
     assert tightened.guardrails.model_dump(include=kept) == policy.guardrails.model_dump(include=kept)
+
+
+def test_a_policy_that_says_share_0_is_never_explored_and_one_that_says_nothing_only_in_a_cold_start():
+    never, silent = (PricingPolicy.from_toml(text, "file") for text in ("exploration.share = 0", ""))
+    for policy in (never, silent, PRESETS["health_services"]):
+        assert policy.exploration.drawn_share == 0 and not policy.exploration.is_on
+    assert not tightened_for_cold_start(never).exploration.is_on
+    assert not tightened_for_cold_start(PRESETS["health_services"]).exploration.is_on
+    assert tightened_for_cold_start(silent).exploration.share == COLD_START_SHARE
+    assert PricingPolicy.from_mapping(never.model_dump(mode="json"), "stored") == never
 
 
 def test_a_cold_start_without_room_to_explore_is_refused():

@@ -11,6 +11,7 @@ import tasks.books.candidates
 import tasks.books.choose
 import tasks.books.price
 from models.pricing.explanation import BEHAVIOUR
+from models.pricing.exploration import Draws
 from models.pricing.policy import Exploration, Guardrails, PricingPolicy
 from tasks.books.book_plots import book_plots
 from tasks.books.book_report import CAPTIONS, book_page
@@ -29,6 +30,7 @@ from tasks.quotes.forget import forget
 from tasks.quotes.quote import Quote, quote
 from tasks.quotes.recommend import NothingToRecommendError, recommend
 from tasks.quotes.reprice import reprice_all
+from tasks.quotes.repricing import continued_book, reprice_products
 
 Tables = dict[str, pd.DataFrame]
 
@@ -36,6 +38,14 @@ Tables = dict[str, pd.DataFrame]
 @pytest.fixture
 def shop(book_shop: Any) -> Any:
     return book_shop
+
+
+def test_the_suite_reads_uniform_prices_as_well(shop: Any) -> None:
+    priced, promotion = shop.priced()
+    table = f"pricing.uniform_prices_{priced.book.book_id}"
+    shop.run(f"UPDATE {table} SET list_price = 0 WHERE product_id = 'p03'")
+    with pytest.raises(UncertifiedBookError, match="list price of a uniform price is above 0': 1"):
+        certify.fn(priced, promotion)
 
 
 def busy_day(learnable_shop: Tables, day: str) -> pd.DataFrame:
@@ -112,6 +122,68 @@ def test_publishing_again_on_the_same_day_keeps_the_draws(shop: Any, learnable_s
     assert kept.mean() > 0.8, lower_uniform  # the others were above what the uniform price has become
     pd.testing.assert_series_equal(pairs["propensity"][kept], first["propensity"][kept])
     assert (shop.quotes() / quotes - 1).abs().max() <= shop.step * (1 + 1e-9)
+
+
+DRAWN = (
+    "SELECT user_id, product_id, price::double precision, lower::double precision, upper::double precision, list_price,"
+    " propensity FROM pricing.live_prices WHERE randomised ORDER BY 1, 2"
+)
+
+
+def drawn_afresh(shop: Any, rows: pd.DataFrame, share: float) -> pd.Series:
+    """The price that the draw of each row's user, product and day gives over the row's own interval."""
+    (day,) = shop.rows("SELECT (max(as_of) AT TIME ZONE 'UTC')::date AS day FROM data.snapshots")["day"]
+    draws = Draws.of(Exploration(share=share), rows["user_id"], rows["product_id"], day)
+    assert draws.is_drawn.all()
+    lowest, highest = np.ceil(100 * rows["lower"] - 1e-6), np.floor(100 * rows["upper"] + 1e-6)
+    return (lowest + np.floor(draws.place * (highest - lowest + 1))) / 100
+
+
+@pytest.mark.parametrize("pairs_follow", [False, True])
+def test_every_price_that_is_logged_as_drawn_was_drawn_though_the_market_moved(shop: Any, pairs_follow: bool) -> None:
+    share, moved = 0.5, ["p03", "p07"]
+    shop.published(explored(shop, share))
+    first = shop.rows(DRAWN)
+    shop.run("UPDATE data.products SET unit_cost = unit_cost * 1.3 WHERE product_id IN ('p03', 'p07')")
+    if pairs_follow:
+        reprice_all(shop.url, 1_000, lambda version: shop.demand)
+    else:
+        reprice_market(shop)  # the pairs wait
+    live, quoted = shop.rows(DRAWN), shop.quotes()
+    shop.published(explored(shop, share))
+    second = shop.rows(DRAWN)
+    assert second["product_id"].isin(moved).sum() > 50
+    for before, after in ((first, live), (live, second)):
+        earlier = after[["user_id", "product_id"]].merge(before, how="left")
+        was_kept = (after["price"] == earlier["price"]) & (after["propensity"] == earlier["propensity"])
+        was_drawn = np.isclose(after["price"], drawn_afresh(shop, after, share), atol=1e-9)
+        assert (was_kept | was_drawn).all()
+        assert was_kept[~after["product_id"].isin(moved)].all()
+    assert (shop.quotes() / quoted - 1).abs().max() <= shop.step * (1 + 1e-9)
+
+
+def reprice_market(shop: Any) -> None:
+    """Price the waiting products anew, and none of their pairs yet."""
+    with transaction(shop.url) as connection:
+        live = continued_book(connection, lambda version: shop.demand)
+        assert live is not None
+        reprice_products(connection, live)
+
+
+def test_no_step_counts_from_a_price_that_nobody_is_quoted(shop: Any) -> None:
+    shop.published(explored(shop, 0.0))
+    shop.run("UPDATE data.products SET unit_cost = 2 * list_price WHERE product_id = 'p03'")
+    reprice_market(shop)
+    assert quote("u001", "p03").source == "list"
+    shop.run("UPDATE data.products SET unit_cost = 0.5 * list_price WHERE product_id = 'p03'")
+    cheaper = explored(shop, 0.0).model_copy(update={"satisfaction_weight": 0.6})
+    shop.published(cheaper)
+    counted = "SELECT live_price FROM pricing.personal_prices WHERE product_id {} 'p03' AND book_id = {}"
+    assert shop.rows(counted.format("=", 2))["live_price"].isna().all()
+    assert shop.rows(counted.format("<>", 2))["live_price"].notna().all()
+    expire(shop, 2)
+    shop.published(cheaper)
+    assert shop.rows(counted.format("<>", 3))["live_price"].isna().all()
 
 
 def test_a_price_that_leaps_is_not_certified(shop: Any) -> None:
@@ -346,6 +418,10 @@ def test_the_reviewer_s_page_says_what_changes_for_whom(shop: Any) -> None:
     page = review_page(priced, promotion, certificate, changes).replace(GAP, "")
     assert f"Book {priced.book.book_id}: " in page and "none broken" in page and "no breach" in page
     assert "| all, against what is quoted now | " in page and "| c1 | " in page
+    expire(shop, first.book.book_id)
+    with transaction(shop.url) as connection:
+        segments = {change["segment"] for change in price_changes(connection, priced, promotion)}
+    assert "quoted the list price now" in segments and "quoted a personal price now" not in segments
 
 
 def test_a_run_that_failed_scores_only_the_blocks_it_lacks(shop: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,8 +18,8 @@ from pydantic import ValidationError
 import tasks.books.review
 from flows.deploy import DeployParameters
 from tasks.books.approvals import ApprovalError, approve, approver_of
-from tasks.books.book import Book
-from tasks.books.review import Review, ReviewError, await_approval
+from tasks.books.book import Book, discard_book
+from tasks.books.review import Review, ReviewError, await_approval, submit_for_review
 from tasks.settings import Settings
 
 Query = Callable[[str], list[tuple[Any, ...]]]
@@ -121,13 +121,54 @@ def test_an_approval_of_the_last_moment_counts(
 def test_nobody_approves_what_nobody_waits_for_any_more(
     prefect_server: None, book: tuple[int, str], query: Query, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def cancelled(*_: object) -> None:
-        raise KeyboardInterrupt
-
     monkeypatch.setattr(tasks.books.review, "_ask", cancelled)
     with pytest.raises(KeyboardInterrupt):  # as a run that is cancelled ends
         wait(book[0], 60)
     assert query("SELECT state FROM pricing.books") == [("dropped",)]
+
+
+def cancelled(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+def test_a_reader_only_delays_that_a_cancelled_review_s_book_is_dropped(
+    prefect_server: None, book: tuple[int, str], query: Query, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    attempts = []
+
+    def discard_once_nobody_reads(*book: Any, **options: Any) -> bool:
+        attempts.append(book)
+        return len(attempts) > 2 and discard_book(*book, **options)
+
+    monkeypatch.setattr(tasks.books.review, "discard_book", discard_once_nobody_reads)
+    monkeypatch.setattr(tasks.books.review, "DISCARD_SECONDS", 0)
+    monkeypatch.setattr(tasks.books.review, "_ask", cancelled)
+    with pytest.raises(KeyboardInterrupt):
+        wait(book[0], 60)
+    assert query("SELECT state FROM pricing.books") == [("dropped",)]
+    with pytest.raises(ApprovalError, match="no book that awaits approval"):
+        approve(7)
+
+
+def test_a_book_that_cannot_be_dropped_is_said_to_be_open_to_approval(
+    prefect_server: None, book: tuple[int, str], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(tasks.books.review, "discard_book", lambda *_, **__: False)
+    monkeypatch.setattr(tasks.books.review, "DISCARD_SECONDS", 0)
+    monkeypatch.setattr(tasks.books.review, "_ask", cancelled)
+    with caplog.at_level("ERROR", logger="pricing.review"), pytest.raises(KeyboardInterrupt):
+        wait(book[0], 60)
+    assert f"book {book[0]} could not be dropped" in caplog.text and "run deploy again" in caplog.text
+
+
+def test_a_review_says_where_the_live_book_ends_before_it(book_shop: Any) -> None:
+    _, _, certificate = book_shop.published()
+    priced, promotion = book_shop.priced()
+    for left, is_too_late in (("30 hours", False), ("10 hours", True)):
+        book_shop.run(f"UPDATE pricing.books SET expires_at = now() + interval '{left}' WHERE book_id = 1")
+        review = submit_for_review.fn(priced, promotion, certificate, "review", 24)
+        assert review.outlives_live_book == is_too_late
+        assert ("the live book ends first" in review.request) == is_too_late
 
 
 def test_two_persons_need_a_review() -> None:

@@ -10,8 +10,16 @@ from models.pricing.policy import Exploration, Guardrails, PricingPolicy
 from models.pricing.presets import COLD_START_LIMITS, COLD_START_SHARE, WIDENING
 from tasks.data.snapshots import Snapshot
 from tasks.markdown import GAP
-from tasks.registry.promote import GATES_HEADING, GateError, gates_table, promote
-from tasks.registry.versions import REMEASURED, RegisteredDemand, describe_version
+from tasks.registry.promote import GateError, gates_table, promote
+from tasks.registry.versions import (
+    BOOK_HEADING,
+    CARD_FILE,
+    GATES_HEADING,
+    LONGEST_DESCRIPTION,
+    REMEASURED,
+    RegisteredDemand,
+    describe_version,
+)
 
 POLICY = PricingPolicy(guardrails=Guardrails(maximum_discount=0.4), exploration=Exploration(share=0.05))
 CONDUCT = {
@@ -123,7 +131,7 @@ def test_a_challenger_is_promoted_on_evidence_against_the_champion_of_today(regi
 
 
 def test_a_version_from_before_there_was_a_champion_is_compared_with_it_now(registry):
-    registry.champion, registry.under_the_named = 1, UNEXPLORED
+    registry.champion, registry.under_the_named = 1, UNEXPLORED | AGAINST_COLD
     first = registry.promote(2, UNEXPLORED, against=0)
     assert first.cold_start
     assert registry.measured == [(POLICY, 2, 1)]
@@ -132,7 +140,7 @@ def test_a_version_from_before_there_was_a_champion_is_compared_with_it_now(regi
     assert again.cold_start and again.inputs_hash == first.inputs_hash
     assert registry.measured == [(POLICY, 2, 1)]
     registry.champion, registry.tags = 1, {}
-    registry.under_the_named = UNEXPLORED | {"latency_ratio_low": 1.3}
+    registry.under_the_named = UNEXPLORED | AGAINST_COLD | {"latency_ratio_low": 1.3}
     with pytest.raises(GateError, match=r"time to price over the champion's.*: 1.3, demanded ≤ 1.2"):
         registry.promote(2, UNEXPLORED, against=0)
 
@@ -143,12 +151,29 @@ def test_data_that_did_not_pass_their_validation_price_nothing(registry, monkeyp
         registry.promote(1, BETTER, against=0)
 
 
-def test_a_model_trained_again_without_explored_offers_is_not_held_up(registry):
-    registry.champion = 1
-    assert registry.promote(2, UNEXPLORED, against=1).cold_start
-
-
 AGAINST_COLD = {"off_policy_against_cold": 1.0}
+
+
+def test_a_model_trained_again_without_explored_offers_is_not_held_up_by_a_champion_without_evidence(registry):
+    registry.champion = 1
+    assert registry.promote(2, UNEXPLORED | AGAINST_COLD, against=1).cold_start
+
+
+def test_who_draws_no_price_does_not_pass_a_champion_that_earned_its_place(registry):
+    registry.champion, registry.own = 1, POLICY.model_copy(update={"exploration": Exploration(share=0.0)})
+    with pytest.raises(
+        GateError, match=r"randomised price: 0, demanded ≥ 1: explore \(exploration.share above 0\), or "
+    ):
+        registry.promote(2, UNEXPLORED, against=1)
+    assert registry.tags[2]["gates"] == "failed"
+
+
+def test_a_cold_start_draws_nothing_where_the_policy_says_so(registry):
+    registry.own = POLICY.model_copy(update={"exploration": Exploration(share=0.0)})
+    promotion = registry.promote(1, UNEXPLORED, against=0)
+    assert promotion.cold_start
+    assert promotion.policy.guardrails.maximum_discount == COLD_START_LIMITS["maximum_discount"]
+    assert not promotion.policy.exploration.is_on
 
 
 def test_versions_that_start_cold_follow_each_other_in_widening_limits_until_the_policy_is_reached(registry):
@@ -210,12 +235,14 @@ def test_a_bound_of_the_own_policy_does_not_hold_another(registry):
 def test_the_figures_of_every_gate_are_written_on_the_version_also_when_it_fails(registry):
     registry.promote(1, BETTER, against=0)
     with pytest.raises(GateError):
-        registry.promote(2, BETTER | {"guardrail_violations": 3.0}, against=0)
+        by_weights = {"off_policy_profit_uplift_by_weights_low": -0.7}
+        registry.promote(2, BETTER | by_weights | {"guardrail_violations": 3.0}, against=0)
     assert [registry.tags[number]["gates"] for number in (1, 2)] == ["passed", "failed"]
     figures = {gate["name"]: gate for gate in json.loads(registry.tags[2]["gate_figures"])}
     assert figures["guardrail violations in the sample"]["measured"] == 3
     uplift = figures["off-policy uplift, 95 % lower bound"]
     assert (uplift["measured"], uplift["passed"]) == (0.2, True)
+    assert figures["profit uplift by self-normalised weights, 95 % lower bound"]["measured"] == -0.7
     assert registry.described[2].startswith(GATES_HEADING)
     assert "| guardrail violations in the sample | 3 | = 0 | FAILED |" in registry.described[2].replace(GAP, "")
 
@@ -228,20 +255,50 @@ def test_the_table_of_gates_has_a_row_each():
     ]
 
 
-def test_a_section_of_the_description_is_replaced_and_the_card_before_it_stays(monkeypatch):
-    written = {"description": "# Card\n\ntext"}
+@pytest.fixture
+def written(monkeypatch):
+    """The description of a version that a registry keeps."""
+    kept = {"description": "# Card\n\ntext"}
 
     class Client:
         def get_model_version(self, name, version):
-            return type("Version", (), written)
+            return type("Version", (), kept)
 
         def update_model_version(self, name, version, description):
-            written["description"] = description
+            kept["description"] = description
 
     monkeypatch.setattr(tasks.registry.versions, "MlflowClient", Client)
+    return kept
+
+
+def test_a_section_of_the_description_is_replaced_and_the_card_before_it_stays(written):
     for text in ("first", "second"):
         describe_version(1, "## Gates", text)
     assert written["description"] == "# Card\n\ntext\n\n## Gates\n\nsecond\n"
     written["description"] = None
     describe_version(1, "## Gates", "alone")
     assert written["description"] == "## Gates\n\nalone\n"
+
+
+def test_gates_written_again_leave_the_section_of_the_book(written):
+    for heading, text in ((GATES_HEADING, "first"), (BOOK_HEADING, "book 4\n\n- all"), (GATES_HEADING, "second")):
+        describe_version(1, heading, text)
+    expected = f"# Card\n\ntext\n\n{GATES_HEADING}\n\nsecond\n\n{BOOK_HEADING}\n\nbook 4\n\n- all\n"
+    assert written["description"] == expected
+
+
+def test_a_card_that_is_too_long_gives_way_to_what_a_reviewer_decides_by(written):
+    written["description"] = "# Card\n" + "long\n" * 980
+    gates, book = "gate\n" * 200, "change\n" * 200
+    for _ in range(2):
+        describe_version(1, GATES_HEADING, gates)
+        describe_version(1, BOOK_HEADING, book)
+    description = written["description"]
+    assert len(description) <= LONGEST_DESCRIPTION
+    assert description.startswith("# Card\nlong") and description.count("Cut short here.") == 1
+    assert CARD_FILE in description.partition(GATES_HEADING)[0]
+    assert description.count("gate\n") == description.count("change\n") == 200
+    describe_version(1, BOOK_HEADING, "change\n" * 2_000)
+    assert len(written["description"]) <= LONGEST_DESCRIPTION
+    assert written["description"].count("gate\n") == 200
+    assert "folder book" in written["description"].splitlines()[-1]

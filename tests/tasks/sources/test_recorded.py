@@ -75,7 +75,8 @@ def test_events_and_outcomes_become_behaviour_and_offers_once(book_shop: Any, co
 
     offers = book_shop.rows("SELECT * FROM data.offers").set_index("offer_id")
     assert untold not in offers.index
-    assert offers.loc[sold, ["purchased", "randomised", "quantity"]].tolist() == [True, True, 2.0]
+    assert offers.loc[sold, ["purchased", "randomised"]].tolist() == [True, True]
+    assert offers.loc[[sold, kept], "quantity"].isna().all()  # two were bought, of one that was at stake
     assert offers.loc[sold, "price"] == float(drawn.price)
     assert offers.loc[sold, "propensity"] == drawn.propensity
     assert not offers.loc[kept, "purchased"]
@@ -92,6 +93,26 @@ def test_events_and_outcomes_become_behaviour_and_offers_once(book_shop: Any, co
     third = collected()
     assert third.row_counts["behaviour"] == first.row_counts["behaviour"] + 1  # of those recorded, the new one alone
     assert third.row_counts["offers"] == first.row_counts["offers"]
+
+
+def test_what_was_bought_at_a_quote_is_gone_from_its_pool_before_and_after_its_collection(
+    book_shop: Any, collected: Any
+) -> None:
+    book_shop.run(
+        "INSERT INTO data.inventory (dataset, pool_id, product_id, capacity) VALUES ('shop', 'shelf', 'p03', 900)"
+    )
+    collected()
+    book_shop.published()
+    for user, purchased in (("u001", True), ("u002", False), ("u003", True)):
+        quote(book_shop, user, "p03", purchased)
+    left = "SELECT pricing.units_sold('shop', 'shelf')::integer AS sold"
+    before = book_shop.rows(left)["sold"].tolist()
+    at_the_end_of_the_log(book_shop)
+    collected()
+    assert book_shop.rows("SELECT FROM pricing.outcomes WHERE NOT collected").empty
+    assert before == book_shop.rows(left)["sold"].tolist() == [4]
+    book_shop.run("UPDATE data.offers SET quantity = 2 WHERE pool_id = 'shelf'")  # as an earlier version had it
+    assert book_shop.rows(left)["sold"].tolist() == [4]
 
 
 def test_an_event_that_the_shops_own_tables_tell_as_well_counts_once(
