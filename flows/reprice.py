@@ -13,7 +13,9 @@ class RepriceParameters(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", json_schema_extra=as_form)
 
-    minutes: float | None = Field(None, gt=0, title="Minutes", description="Empty: until the run is cancelled.")
+    minutes: float | None = Field(
+        None, gt=0, le=366 * 24 * 60, title="Minutes", description="Empty: until the run is cancelled."
+    )
     entries_at_once: int = Field(
         512, ge=1, le=10_000, title="Entries at once", description="What one transaction takes from the queue."
     )

@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
 from time import perf_counter
-from typing import Literal
+from typing import Literal, Self
 
 import torch
 from prefect import task
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from models.demand.fine_tuning import FineTuning
 from models.demand.fitted import FitReport, FittedDemand, fit_demand
@@ -42,9 +42,15 @@ class Recipe(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", json_schema_extra=as_form)
 
-    holdout_days: float = Field(28, gt=0, title="Held-out days", description="The last days, kept for evaluation.")
+    holdout_days: float = Field(
+        28, gt=0, le=3660, title="Held-out days", description="The last days, kept for evaluation."
+    )
     validation_days: float = Field(
-        14, gt=0, title="Validation days", description="The days before the held-out ones; they stop the training."
+        14,
+        gt=0,
+        le=3660,
+        title="Validation days",
+        description="The days before the held-out ones; they stop the training.",
     )
     text_encoder: str | None = Field(
         None,
@@ -78,9 +84,18 @@ class Recipe(BaseModel):
     processes: int = Field(
         1,
         ge=1,
+        le=1024,
         title="Training processes",
         description="How many processes of this machine share the training; with CUDA each has a device of its own.",
     )
+
+    @model_validator(mode="after")
+    def _heads_share_the_dimension(self) -> Self:
+        if self.demand.dimension % self.demand.heads:
+            raise ValueError(
+                f"heads must divide dimension: {self.demand.heads} does not divide {self.demand.dimension}"
+            )
+        return self
 
     def inputs_hash(self, snapshot: Snapshot) -> str:
         """Equal where training would give an equal model: same data, same recipe, same model code."""
