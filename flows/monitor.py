@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from models.form import as_form
 from tasks.monitoring.judge import Surveillance, judge, raise_alarms
 from tasks.monitoring.observe import Windows, observe
-from tasks.monitoring.report import report_monitoring
+from tasks.monitoring.report import report_monitoring, report_nothing_live
 
 NOTHING_LIVE = "no price book is live yet: publish one with `pricing run`"
 
@@ -53,6 +53,7 @@ def monitor(parameters: MonitorParameters) -> Surveillance | None:
     """
     observation = observe(Windows(parameters.window_hours, parameters.windows))
     if observation is None:
+        report_nothing_live(NOTHING_LIVE)
         return Completed(name="NothingLive", message=NOTHING_LIVE)  # type: ignore[return-value]  # the run's state
     surveillance = judge(observation, parameters.at_least, parameters.false_alarm)
     report_monitoring(surveillance, observation)

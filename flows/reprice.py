@@ -5,7 +5,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from models.form import as_form
 from tasks.books.publish import repair_champion
-from tasks.quotes.reprice import RepriceTally, reprice_waiting
+from tasks.quotes.reprice import RepriceTally, report_repricing, reprice_waiting
 
 
 class RepriceParameters(BaseModel):
@@ -28,4 +28,6 @@ class RepriceParameters(BaseModel):
 def reprice(parameters: RepriceParameters) -> RepriceTally:
     """Price users who acted and products whose market changed, as they come, under the live book's model and policy."""
     repair_champion()
-    return reprice_waiting(parameters.minutes, parameters.entries_at_once, parameters.transactions)
+    tally = reprice_waiting(parameters.minutes, parameters.entries_at_once, parameters.transactions)
+    report_repricing(tally)
+    return tally

@@ -9,10 +9,11 @@ from prefect.artifacts import create_image_artifact, create_markdown_artifact
 from models.demand.demand_curve import DemandCurve
 from models.demand.metrics import Outcomes, calibration_table
 from models.evidence.drift import Finding
-from tasks.markdown import markdown_table
+from tasks.markdown import markdown_table, show_page
 from tasks.monitoring.judge import Surveillance
 from tasks.monitoring.observe import Observation
 from tasks.plots import ACCENT, INK, MUTED, data_url
+from tasks.registry.pages import version_link
 
 FEW_ANSWERS = 100  # fewer do not fill ten parts
 
@@ -31,6 +32,12 @@ def report_monitoring(surveillance: Surveillance, observation: Observation) -> N
         )
 
 
+@task
+def report_nothing_live(why: str) -> None:
+    """Keep on the same page why there was nothing to observe."""
+    show_page(f"# Nothing to monitor\n\nIt is as it should be: {why}.", "monitor", "No book is live")
+
+
 def monitor_page(surveillance: Surveillance, observation: Observation) -> str:
     """The findings as Markdown: alarms, the newest window, every window's breaches, and calibration by tenth."""
     newest, answered = surveillance.findings[-1], with_promises(observation.quotes)
@@ -39,6 +46,8 @@ def monitor_page(surveillance: Surveillance, observation: Observation) -> str:
     quiet = "No alarm." if len(observation.quotes) else "No alarm; nobody was quoted a price yet."
     lines = [
         f"# Monitoring of book {observation.book_id}, model version {observation.model_version}",
+        "",
+        f"In MLflow: {version_link(observation.model_version)}.",
         "",
         f"{len(observation.quotes):,} personal quotes{sampled}, {len(answered):,} with a known outcome, in "
         f"{len(observation.ends)} windows up to {observation.ends[-1]:%Y-%m-%d %H:%M} UTC.",

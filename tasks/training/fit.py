@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
 from time import perf_counter
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 import torch
 from prefect import task
@@ -22,6 +22,7 @@ from models.features.decisions import Split, split_by_time
 from models.form import as_form
 from tasks.data.snapshots import Snapshot
 from tasks.database import database_url, transaction
+from tasks.progress import progress_bar
 from tasks.settings import Settings
 from tasks.training.checkpoints import member_checkpoints
 from tasks.training.content import read_content, read_texts
@@ -167,9 +168,16 @@ def fit(features: FeatureSet, recipe: Recipe) -> TrainedDemand:
 
 def _fitted(split: Split, recipe: Recipe, device: torch.device, folder: Path) -> tuple[FittedDemand, FitReport]:
     parts = split.train, split.validation, recipe.demand, recipe.training
-    if recipe.processes > 1:
-        return fit_in_processes(*parts, recipe.processes, folder, _log_epoch)
-    return fit_demand(*parts, device, _log_epoch, member_checkpoints(folder))
+    epochs = recipe.demand.members * recipe.training.epochs
+    with progress_bar("training", "Epochs of the demand model", epochs) as step:
+
+        def tell(*epoch_and_losses: Any) -> None:
+            log.info("epoch %d: log loss %.5f in training, %.5f in validation", *epoch_and_losses)
+            step()
+
+        if recipe.processes > 1:
+            return fit_in_processes(*parts, recipe.processes, folder, tell)
+        return fit_demand(*parts, device, tell, member_checkpoints(folder))
 
 
 def _split_with_content(features: FeatureSet, recipe: Recipe) -> Split:
@@ -193,10 +201,6 @@ def _reading(split: Split, encoders: Encoders, features: FeatureSet) -> Split:
     with transaction(database_url(Settings())) as connection:
         content = read_content(connection, features.snapshot.dataset, products, encoders)
     return Split(*(replace(part, content=content) for part in split))
-
-
-def _log_epoch(epoch: int, training_loss: float, validation_loss: float) -> None:
-    log.info("epoch %d: log loss %.5f in training, %.5f in validation", epoch, training_loss, validation_loss)
 
 
 def _flat(settings: dict[str, object], prefix: str = "") -> dict[str, str | int | float]:

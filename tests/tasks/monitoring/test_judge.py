@@ -16,6 +16,7 @@ from tasks.markdown import GAP
 from tasks.monitoring.judge import Surveillance, judge, raise_alarms
 from tasks.monitoring.observe import Observation, Windows, observed_at
 from tasks.monitoring.report import monitor_page
+from tasks.registry.pages import version_link
 
 NOW = datetime.now(UTC)
 WINDOWS = Windows(hours=1, count=3)
@@ -50,6 +51,9 @@ def test_without_prices_there_is_nothing_to_monitor(book_shop: Any) -> None:
     assert observed_at(NOW, WINDOWS, book_shop.url) is None
     with prefect_test_harness(server_startup_timeout=120):
         state = monitor(MonitorParameters(), return_state=True)
+        with get_client(sync_client=True) as client:
+            (page,) = client.read_artifacts()
+    assert page.key == "monitor" and "no price book is live yet" in page.data
     assert (state.name, state.result()) == ("NothingLive", None)
     assert "pricing run" in state.message
 
@@ -135,6 +139,7 @@ def test_the_page_says_what_was_found(book_shop: Any) -> None:
     observation = observe(book_shop)
     surveillance = judge.fn(observation, 1, 0.01)
     page = monitor_page(surveillance, observation).replace(GAP, "")
+    assert f"In MLflow: {version_link(1)}." in page
     assert "- **retrain**: purchases, profit" in page
     assert "| purchases | retrain |" in page
     assert "——✗ |" in page
