@@ -4,6 +4,7 @@ import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import count
+from typing import cast
 from uuid import UUID
 
 import httpx
@@ -43,7 +44,7 @@ def _teller(key: str, description: str) -> Callable[[int], None]:
             return
         try:
             if bar is None:
-                bar = create_progress_artifact(percent, key, description)
+                bar = cast(UUID, create_progress_artifact(percent, key, description))
             else:
                 update_progress_artifact(bar, progress=percent)
             shown = percent

@@ -56,12 +56,13 @@ def monitor_page(surveillance: Surveillance, observation: Observation) -> str:
         "",
         "## Checks",
         "",
-        "A dot is a window within its limit, a cross one in breach, a dash one with too little to tell; newest last.",
+        "Above 100 % of its limit a check is in breach. A dot is a window within the limit, a cross one in breach, a "
+        "dash one with too little to tell; newest last.",
         "",
         markdown_table(
-            ["check", "leads to", "newest", "limit", "rows", "in figures", "windows"],
+            ["check", "leads to", "newest window", "of its limit", "windows"],
             [_row(finding, surveillance) for finding in newest],
-            right=["newest", "limit", "rows"],
+            right=["of its limit"],
         ),
     ]
     if len(answered) >= FEW_ANSWERS:
@@ -79,10 +80,9 @@ def with_promises(quotes: pd.DataFrame) -> pd.DataFrame:
 def _row(finding: Finding, surveillance: Surveillance) -> list[str]:
     seen = [each for window in surveillance.findings for each in window if each.check == finding.check]
     marks = "".join("—" if np.isnan(each.value) else "✗" if each.is_breached else "·" for each in seen)
-    value = "" if np.isnan(finding.value) else f"{finding.value:.2f}"
-    action = finding.action.replace("_", " ")
-    name = finding.check.replace("_", " ")
-    return [name, action, value, f"{finding.limit:.2f}", f"{finding.rows:,}", finding.excess, marks]
+    share = f"{finding.value / finding.limit:.0%}" if finding.limit and not np.isnan(finding.value) else ""
+    name, action = (words.replace("_", " ") for words in (finding.check, finding.action))
+    return [name, action, ", ".join(filter(None, [finding.excess, f"{finding.rows:,} rows"])), share, marks]
 
 
 def _calibration(answered: pd.DataFrame) -> str:

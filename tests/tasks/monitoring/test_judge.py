@@ -1,5 +1,6 @@
 """Monitoring on a real database: quotes and their outcomes in, findings and alarms out."""
 
+import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -141,7 +142,8 @@ def test_the_page_says_what_was_found(book_shop: Any) -> None:
     page = monitor_page(surveillance, observation).replace(GAP, "")
     assert f"In MLflow: {version_link(1)}." in page
     assert "- **retrain**: purchases, profit" in page
-    assert "| purchases | retrain |" in page
+    assert re.search(r"\| purchases \| retrain \| -\d.* rows \| [1-9]\d\d% \| ——✗ \|", page)
+    assert re.search(r"\| guardrails \| roll back \| 0 quotes outside their interval, [\d,]+ rows \| *\|", page)
     assert "——✗ |" in page
     assert "by tenth of the promise" in page
 
