@@ -5,7 +5,7 @@ from typing import Literal, Self
 from prefect import flow
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from models.form import as_form
+from models.form import as_form_where
 from tasks.books.approvals import Approval, stricter_approval
 from tasks.books.book_report import report_book
 from tasks.books.certify import certify
@@ -15,6 +15,7 @@ from tasks.books.price import price
 from tasks.books.publish import LiveBook, already_live, publish, repair_champion
 from tasks.books.review import await_approval, submit_for_review
 from tasks.books.score import score_candidates
+from tasks.registry.policies import PRESET_NAMES, PRESET_OR_PATH
 from tasks.registry.promote import promote
 from tasks.runners import Runner, for_each_block
 
@@ -25,11 +26,18 @@ LONGEST_SECONDS = (24 + LONGEST_REVIEW_HOURS) * 3600
 class DeployParameters(BaseModel):
     """Which model version to put live, and under which policy."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", json_schema_extra=as_form)
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        json_schema_extra=as_form_where("two_person", True, approval={"const": "review"}),
+    )
 
     version: str = Field("challenger", title="Version", description="An alias or a number of the registry.")
     policy: str | None = Field(
-        None, title="Policy", description="A preset's name or the path of a TOML file; empty: the version's own."
+        None,
+        title="Policy",
+        description=f"A preset ({PRESET_NAMES}) or the path of a TOML file; empty: the version's own.",
+        json_schema_extra={"pattern": PRESET_OR_PATH},
     )
     approval: Literal["automatic", "review"] = Field(
         "automatic",

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from models.form import as_form
 from tasks.monitoring.judge import Surveillance, judge, raise_alarms
 from tasks.monitoring.observe import Windows, observe
-from tasks.monitoring.report import report_monitoring
+from tasks.monitoring.report import report_monitoring, report_nothing_live
 
 NOTHING_LIVE = "no price book is live yet: publish one with `pricing run`"
 
@@ -19,10 +19,16 @@ class MonitorParameters(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", json_schema_extra=as_form)
 
-    window_hours: float = Field(24, gt=0, le=24 * 31, title="Hours of a window")
+    window_hours: float = Field(
+        24,
+        gt=0,
+        le=24 * 31,
+        title="Hours of a window",
+        description="Counted from 1970 on: those of 24 hours end at midnight, UTC.",
+    )
     windows: int = Field(5, ge=1, le=60, title="Windows", description="How many to look back.")
     at_least: int = Field(
-        2, ge=1, title="Windows in breach", description="So many of them, and the newest one, raise an alarm."
+        2, ge=1, le=60, title="Windows in breach", description="So many of them, and the newest one, raise an alarm."
     )
     false_alarm: float = Field(
         0.01,
@@ -47,6 +53,7 @@ def monitor(parameters: MonitorParameters) -> Surveillance | None:
     """
     observation = observe(Windows(parameters.window_hours, parameters.windows))
     if observation is None:
+        report_nothing_live(NOTHING_LIVE)
         return Completed(name="NothingLive", message=NOTHING_LIVE)  # type: ignore[return-value]  # the run's state
     surveillance = judge(observation, parameters.at_least, parameters.false_alarm)
     report_monitoring(surveillance, observation)

@@ -5,7 +5,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from models.form import as_form
 from tasks.books.publish import repair_champion
-from tasks.quotes.reprice import RepriceTally, reprice_waiting
+from tasks.quotes.reprice import RepriceTally, report_repricing, reprice_waiting
 
 
 class RepriceParameters(BaseModel):
@@ -13,7 +13,9 @@ class RepriceParameters(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", json_schema_extra=as_form)
 
-    minutes: float | None = Field(None, gt=0, title="Minutes", description="Empty: until the run is cancelled.")
+    minutes: float | None = Field(
+        None, gt=0, le=366 * 24 * 60, title="Minutes", description="Empty: until the run is cancelled."
+    )
     entries_at_once: int = Field(
         512, ge=1, le=10_000, title="Entries at once", description="What one transaction takes from the queue."
     )
@@ -26,4 +28,6 @@ class RepriceParameters(BaseModel):
 def reprice(parameters: RepriceParameters) -> RepriceTally:
     """Price users who acted and products whose market changed, as they come, under the live book's model and policy."""
     repair_champion()
-    return reprice_waiting(parameters.minutes, parameters.entries_at_once, parameters.transactions)
+    tally = reprice_waiting(parameters.minutes, parameters.entries_at_once, parameters.transactions)
+    report_repricing(tally)
+    return tally

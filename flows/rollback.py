@@ -16,7 +16,7 @@ class RollbackParameters(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", json_schema_extra=as_form)
 
     book: int | None = Field(
-        None, ge=1, title="Book", description="A number that `pricing books` lists; empty: the one before."
+        None, ge=1, lt=2**31, title="Book", description="A number that `pricing books` lists; empty: the one before."
     )
 
 

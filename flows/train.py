@@ -8,6 +8,7 @@ from tasks.books.publish import repair_champion
 from tasks.data.collect import collect
 from tasks.data.validate import validate
 from tasks.registry.pages import report_version
+from tasks.registry.policies import PRESET_NAMES, PRESET_OR_PATH
 from tasks.registry.register import find_registered, register
 from tasks.registry.versions import RegisteredDemand
 from tasks.runners import Runner, for_each_block
@@ -29,8 +30,9 @@ class TrainParameters(BaseModel):
     policy: str | None = Field(
         None,
         title="Policy",
-        description="A preset's name or the path of a TOML file, registered with the model; empty: the live version's "
-        "own, and before there is one, ecommerce.",
+        description=f"A preset ({PRESET_NAMES}) or the path of a TOML file, registered with the model; empty: the live "
+        "version's own, and before there is one, ecommerce.",
+        json_schema_extra={"pattern": PRESET_OR_PATH},
     )
     recipe: Recipe = Field(Recipe(), title="Recipe", description="How the demand model is made.")
     runner: Runner = Field(

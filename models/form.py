@@ -1,11 +1,12 @@
-"""How parameters show themselves as a form: fields in the order they are declared, each with its own description."""
+"""How parameters show themselves as a form: fields in the order they are declared, each with its own words."""
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 
 def as_form(schema: dict[str, Any]) -> None:
-    """Order a JSON schema's fields, and tell each what the class's docstring says of it under `Args`.
+    """Order a JSON schema's fields, entitle each, and tell it what the class's docstring says of it under `Args`.
 
     Meant as pydantic's `json_schema_extra`. Prefect keeps the schema as JSON whose keys have no order, and goes by
     `position`.
@@ -15,8 +16,29 @@ def as_form(schema: dict[str, Any]) -> None:
     told = _told(arguments)
     for position, (name, field) in enumerate(schema["properties"].items()):
         field["position"] = position
+        words = name.replace("_", " ")
+        if field.get("title", words.title()) == words.title():  # none, or pydantic's own with a capital for each word
+            field["title"] = words.capitalize()
         if name in told:
             field.setdefault("description", told[name])
+
+
+def as_form_where(name: str, value: Any, **needed: dict[str, Any]) -> Callable[[dict[str, Any]], None]:
+    """As `as_form`; besides, where the field `name` has this value, the `needed` ones must be there and be so.
+
+    A schema's rule, so that Prefect's server refuses what breaks it before a run is made. It hangs on the field's
+    being there, because the server drops all `required` from the schema that it checks a deployment's defaults by.
+    """
+    rule = {
+        "if": {"properties": {name: {"const": value}}},
+        "then": {"properties": needed, "required": list(needed)},
+    }
+
+    def form(schema: dict[str, Any]) -> None:
+        as_form(schema)
+        schema["dependentSchemas"] = {name: rule}
+
+    return form
 
 
 def _told(arguments: str) -> dict[str, str]:

@@ -24,4 +24,9 @@ def data_url(figure: Figure) -> str:
     """A figure as an address that holds its picture, which artifacts of a flow run show."""
     image = BytesIO()
     figure.savefig(image, format="png", dpi=110)
-    return f"data:image/png;base64,{base64.b64encode(image.getvalue()).decode()}"
+    return png_url(image.getvalue())
+
+
+def png_url(png: bytes) -> str:
+    """The same of a picture that is drawn already."""
+    return f"data:image/png;base64,{base64.b64encode(png).decode()}"

@@ -9,10 +9,12 @@ from typing import Any, Literal, TypeVar
 import torch
 from prefect import Task, unmapped
 from prefect.client.orchestration import get_client
+from prefect.futures import PrefectFuture
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from models.errors import PricingError
+from tasks.progress import progress_bar
 from tasks.settings import Settings
 
 Runner = Literal["local", "distributed"]
@@ -33,6 +35,8 @@ def for_each_block(
 ) -> list[Result]:
     """Let Prefect's runner do a task for every block beside one common argument; returns what came of each, in order.
 
+    The flow run shows how many are done.
+
     `distributed` means the Dask cluster whose scheduler PRICING_DASK_SCHEDULER names, whose workers see the same
     database, registry and PRICING_HOME as this process; without one, a worker process for each core of this machine.
     How the data are cut into blocks does not depend on it, and each block is scored by one thread wherever that is,
@@ -45,8 +49,14 @@ def for_each_block(
         return []
     block, shared = inspect.signature(work.fn).parameters
     with _runner(kind) as runner:
-        results: list[Result] = runner.map(work, {block: blocks, shared: unmapped(common)}).result()
-    return results
+        return list(_told(work.name, runner.map(work, {block: blocks, shared: unmapped(common)})))
+
+
+def _told(work: str, futures: Sequence[PrefectFuture[Result]]) -> Iterator[Result]:
+    with progress_bar(work.replace("_", "-"), f"Blocks of {work.replace('_', ' ')}", len(futures)) as step:
+        for future in futures:
+            yield future.result()
+            step()
 
 
 @contextmanager

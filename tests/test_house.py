@@ -12,7 +12,7 @@ ROOT = Path(__file__).parent.parent
 PURE = {"torch", "transformers", "accelerate", "peft", "safetensors", "numpy", "scipy", "pandas", "sklearn", "pydantic"}
 INPUT_OUTPUT = {
     "prefect", "prefect_dask", "mlflow", "sqlalchemy", "psycopg2", "pyarrow", "pydantic_settings", "great_expectations",
-    "matplotlib", "requests", "PIL", "efficientnet_lite_pytorch",
+    "matplotlib", "requests", "httpx", "PIL", "efficientnet_lite_pytorch",
 }  # fmt: skip
 MAY_IMPORT = {
     "models": PURE | {"models"},

@@ -2,10 +2,10 @@
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar, NamedTuple
+from typing import Annotated, ClassVar, NamedTuple
 
 import torch
-from pydantic import ConfigDict
+from pydantic import ConfigDict, Field
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -31,16 +31,16 @@ class DemandConfig:
 
     """
 
-    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(json_schema_extra=as_form)
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid", json_schema_extra=as_form)
 
-    dimension: int = 32
-    heads: int = 2
-    layers: int = 2
-    history_length: int = 32
-    dropout: float = 0.1
-    sensitivity_floor: float = 0.05
-    content_directions: int = 32
-    members: int = 1
+    dimension: Annotated[int, Field(ge=1, le=1024)] = 32
+    heads: Annotated[int, Field(ge=1, le=64)] = 2
+    layers: Annotated[int, Field(ge=0, le=24)] = 2
+    history_length: Annotated[int, Field(ge=1, le=4096)] = 32
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    sensitivity_floor: Annotated[float, Field(gt=0, le=10)] = 0.05
+    content_directions: Annotated[int, Field(ge=1, le=1024)] = 32
+    members: Annotated[int, Field(ge=1, le=32)] = 1
 
 
 class Response(NamedTuple):

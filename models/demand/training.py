@@ -3,13 +3,13 @@
 import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, cast
 
 import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import NDArray
-from pydantic import ConfigDict
+from pydantic import ConfigDict, Field
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -56,16 +56,16 @@ class TrainingConfig:
 
     """
 
-    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(json_schema_extra=as_form)
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid", json_schema_extra=as_form)
 
-    epochs: int = 5
-    patience: int = 2
-    histories: int = 512
-    learning_rate: float = 2e-3
-    weight_decay: float = 0.1
-    personal_mask_share: float = 0.15
-    identity_mask_share: float = 0.5
-    seed: int = 0
+    epochs: Annotated[int, Field(ge=1, le=1000)] = 5
+    patience: Annotated[int, Field(ge=1, le=1000)] = 2
+    histories: Annotated[int, Field(ge=1, le=1_000_000)] = 512
+    learning_rate: Annotated[float, Field(gt=0, le=1)] = 2e-3
+    weight_decay: Annotated[float, Field(ge=0, le=100)] = 0.1
+    personal_mask_share: Annotated[float, Field(ge=0, le=1)] = 0.15
+    identity_mask_share: Annotated[float, Field(ge=0, le=1)] = 0.5
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
 
 
 # What suits some ten thousand offers: smaller batches for enough steps, a stronger pull of all weights to 0, and all of

@@ -7,12 +7,12 @@ as it stands mistakes demand for price. The same draws without that link make th
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import ClassVar, Self
+from typing import Annotated, ClassVar, Self
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from pydantic import ConfigDict
+from pydantic import ConfigDict, Field
 
 from models.errors import PricingError
 from models.features.content import ProductContent
@@ -26,6 +26,7 @@ from models.simulation.offers import OFFERS_PER_VISIT
 
 Array = NDArray[np.float64]
 
+FEWEST_DAYS = 14
 _BLOCK = 20_000
 # Gauss-Hermite nodes average over the hidden shock.
 _NODES, _NODE_WEIGHTS = np.polynomial.hermite_e.hermegauss(9)
@@ -52,17 +53,17 @@ class MarketplaceConfig:
 
     """
 
-    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(json_schema_extra=as_form)
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid", json_schema_extra=as_form)
 
     domain: Domain = "ecommerce"
-    users: int = 4_000
-    products: int = 60
-    offers: int = 80_000
-    days: int = 112
+    users: Annotated[int, Field(ge=1, le=10_000_000)] = 4_000
+    products: Annotated[int, Field(ge=OFFERS_PER_VISIT, le=100_000)] = 60
+    offers: Annotated[int, Field(ge=1, le=1_000_000_000)] = 80_000
+    days: Annotated[int, Field(ge=FEWEST_DAYS, le=3660)] = 112
     confounded: bool = True
-    randomised_share: float = 0.1
-    new_share: float = 0.0
-    seed: int = 0
+    randomised_share: Annotated[float, Field(ge=0, le=1)] = 0.1
+    new_share: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
 
     @property
     def new_products(self) -> int:
@@ -72,10 +73,10 @@ class MarketplaceConfig:
     def __post_init__(self) -> None:
         if self.domain not in TRUTHS:
             raise MarketplaceError(f"domain {self.domain!r} is unknown; choose one of {', '.join(TRUTHS)}")
-        if min(self.users, self.offers) < 1 or self.products < OFFERS_PER_VISIT or self.days < 14:
+        if min(self.users, self.offers) < 1 or self.products < OFFERS_PER_VISIT or self.days < FEWEST_DAYS:
             raise MarketplaceError(
                 f"{self.users} users, {self.products} products, {self.offers} offers and {self.days} days are too few: "
-                f"at least 1, {OFFERS_PER_VISIT}, 1 and 14 are needed"
+                f"at least 1, {OFFERS_PER_VISIT}, 1 and {FEWEST_DAYS} are needed"
             )
         if not 0 <= self.randomised_share <= 1:
             raise MarketplaceError(f"the randomised share {self.randomised_share} must lie from 0 to 1")

@@ -14,6 +14,7 @@ from tasks.books.review_page import price_changes, review_page
 from tasks.database import database_url, transaction
 from tasks.markdown import markdown_table
 from tasks.plots import data_url
+from tasks.registry.pages import version_link
 from tasks.registry.promote import Promotion
 from tasks.registry.versions import BOOK_HEADING, describe_version
 from tasks.retries import RETRIED
@@ -62,7 +63,7 @@ def book_page(priced: PricedBook, promotion: Promotion, certificate: Certificate
         f"# Book {priced.book.book_id} of {snapshot.dataset}",
         "",
         f"- {priced.personal_rows:,} personal and {priced.uniform_rows:,} uniform prices, in {snapshot.currency}",
-        f"- model version {promotion.registered.version}, data as of {snapshot.as_of:%Y-%m-%d %H:%M} UTC",
+        f"- from {version_link(promotion.registered.version)}, data as of {snapshot.as_of:%Y-%m-%d %H:%M} UTC",
         f"- satisfaction weight θ = {policy.satisfaction_weight:g}{start}",
         f"- left without a price: {refused or 'none'}",
         "",

@@ -28,6 +28,7 @@ from tasks.books.price import PricedBook
 from tasks.books.publish import sealed
 from tasks.books.spare_core import sparing_a_core
 from tasks.database import DatabaseUnavailableError, database_url, read_rows, transaction
+from tasks.registry.pages import version_link
 from tasks.registry.promote import Promotion
 from tasks.settings import Settings
 
@@ -156,7 +157,8 @@ def _discard_unless_approved(url: str, review: Review) -> bool:
 
 def _ask(review: Review, told: str, asked: int, seconds: float) -> str:
     """Show the form once; returns what to say where it has to be shown again."""
-    form = GoAhead.with_initial_data(description=f"{told}{review.request}, and type its number here.")
+    card = f"The card: {version_link(review.model_version)}."
+    form = GoAhead.with_initial_data(description=f"{told}{review.request}, and type its number here. {card}")
     try:
         answer = pause_flow_run(
             wait_for_input=form, timeout=int(seconds), poll_interval=PAUSE_SECONDS, key=f"review-{asked}"

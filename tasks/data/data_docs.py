@@ -9,7 +9,7 @@ _STYLE = """<style>
   th, td { text-align: left; padding: .2rem .8rem .2rem 0; vertical-align: top; }
   i.text-success::before { content: "\\2713"; color: #2b8a3e; font-weight: bold; }
   i.text-danger::before { content: "\\2717"; color: #c92a2a; font-weight: bold; }
-  footer, .navbar-brand img { display: none !important; }
+  footer, .navbar-brand img, [onclick^=clearTableFilters] { display: none !important; }
 </style>
 """
 

@@ -8,8 +8,6 @@ from typing import Any
 
 import psycopg2.extras
 from prefect import task
-from prefect.artifacts import create_markdown_artifact
-from prefect.context import TaskRunContext
 from psycopg2.extensions import connection as Connection
 
 import sql
@@ -19,7 +17,7 @@ from tasks.data.collect import Load
 from tasks.data.snapshots import Snapshot, take_snapshot
 from tasks.data.suites import Suites
 from tasks.database import database_url, transaction
-from tasks.markdown import markdown_table
+from tasks.markdown import markdown_table, show_page
 from tasks.settings import Settings
 
 __all__ = ["BatchRefusedError", "LoadError", "Snapshot", "validate", "validate_load"]
@@ -58,8 +56,7 @@ def validate(load: Load) -> Snapshot:
 
 
 def _show(page: str, load: Load) -> None:
-    if TaskRunContext.get() is not None:
-        create_markdown_artifact(page, key="validation", description=f"Validation of {load.dataset}")
+    show_page(page, "validation", f"Validation of {load.dataset}")
 
 
 def validate_load(load: Load, url: str, docs_folder: Path) -> Snapshot:
@@ -143,9 +140,15 @@ def report_page(snapshot: Snapshot) -> str:
             right=["rows that break it"],
         ),
         "",
-        f"Great Expectations' own pages: `{snapshot.validation.get('data_docs', 'none')}`.",
+        f"Great Expectations' own pages, by the address line of a browser: {_data_docs(snapshot)}.",
     ]
     return "\n".join(lines)
+
+
+def _data_docs(snapshot: Snapshot) -> str:
+    """Their address, to be copied: from a page of a server, browsers follow no link into their own machine."""
+    docs = snapshot.validation.get("data_docs")
+    return "none" if docs is None else f"`{Path(docs).as_uri()}`"
 
 
 def _checked(snapshot: Snapshot, name: str) -> list[str]:

@@ -9,10 +9,11 @@ from prefect.artifacts import create_image_artifact, create_markdown_artifact
 from models.demand.demand_curve import DemandCurve
 from models.demand.metrics import Outcomes, calibration_table
 from models.evidence.drift import Finding
-from tasks.markdown import markdown_table
+from tasks.markdown import markdown_table, show_page
 from tasks.monitoring.judge import Surveillance
 from tasks.monitoring.observe import Observation
 from tasks.plots import ACCENT, INK, MUTED, data_url
+from tasks.registry.pages import version_link
 
 FEW_ANSWERS = 100  # fewer do not fill ten parts
 
@@ -31,6 +32,12 @@ def report_monitoring(surveillance: Surveillance, observation: Observation) -> N
         )
 
 
+@task
+def report_nothing_live(why: str) -> None:
+    """Keep on the same page why there was nothing to observe."""
+    show_page(f"# Nothing to monitor\n\nIt is as it should be: {why}.", "monitor", "No book is live")
+
+
 def monitor_page(surveillance: Surveillance, observation: Observation) -> str:
     """The findings as Markdown: alarms, the newest window, every window's breaches, and calibration by tenth."""
     newest, answered = surveillance.findings[-1], with_promises(observation.quotes)
@@ -40,6 +47,8 @@ def monitor_page(surveillance: Surveillance, observation: Observation) -> str:
     lines = [
         f"# Monitoring of book {observation.book_id}, model version {observation.model_version}",
         "",
+        f"In MLflow: {version_link(observation.model_version)}.",
+        "",
         f"{len(observation.quotes):,} personal quotes{sampled}, {len(answered):,} with a known outcome, in "
         f"{len(observation.ends)} windows up to {observation.ends[-1]:%Y-%m-%d %H:%M} UTC.",
         "",
@@ -47,12 +56,13 @@ def monitor_page(surveillance: Surveillance, observation: Observation) -> str:
         "",
         "## Checks",
         "",
-        "A dot is a window within its limit, a cross one in breach, a dash one with too little to tell; newest last.",
+        "Above 100 % of its limit a check is in breach. A dot is a window within the limit, a cross one in breach, a "
+        "dash one with too little to tell; newest last.",
         "",
         markdown_table(
-            ["check", "leads to", "newest", "limit", "rows", "in figures", "windows"],
+            ["check", "leads to", "newest window", "of its limit", "windows"],
             [_row(finding, surveillance) for finding in newest],
-            right=["newest", "limit", "rows"],
+            right=["of its limit"],
         ),
     ]
     if len(answered) >= FEW_ANSWERS:
@@ -70,10 +80,9 @@ def with_promises(quotes: pd.DataFrame) -> pd.DataFrame:
 def _row(finding: Finding, surveillance: Surveillance) -> list[str]:
     seen = [each for window in surveillance.findings for each in window if each.check == finding.check]
     marks = "".join("—" if np.isnan(each.value) else "✗" if each.is_breached else "·" for each in seen)
-    value = "" if np.isnan(finding.value) else f"{finding.value:.2f}"
-    action = finding.action.replace("_", " ")
-    name = finding.check.replace("_", " ")
-    return [name, action, value, f"{finding.limit:.2f}", f"{finding.rows:,}", finding.excess, marks]
+    share = f"{finding.value / finding.limit:.0%}" if finding.limit and not np.isnan(finding.value) else ""
+    name, action = (words.replace("_", " ") for words in (finding.check, finding.action))
+    return [name, action, ", ".join(filter(None, [finding.excess, f"{finding.rows:,} rows"])), share, marks]
 
 
 def _calibration(answered: pd.DataFrame) -> str:

@@ -18,6 +18,7 @@ from psycopg2.extensions import connection as Connection
 
 import sql
 from tasks.database import DatabaseUnavailableError, database_url, transaction
+from tasks.markdown import markdown_table, show_page
 from tasks.quotes.repricing import Demands, Repriced, continued_book, registered_demand, reprice_products, reprice_users
 from tasks.servers.signals import asked_to_stop
 from tasks.settings import Settings
@@ -32,10 +33,14 @@ SWEEP_SECONDS = 60.0  # from one look at what was left behind to the next, while
 
 @dataclass
 class RepriceTally:
-    """What was repriced: entries taken from the queue, prices set, and how long the entries had waited (seconds)."""
+    """What was repriced: entries taken from the queue, prices set, and how long the entries had waited (seconds).
+
+    `longest` is of the whole run; `waited` are those that no report has told yet.
+    """
 
     entries: int = 0
     prices: int = 0
+    longest: float = 0.0
     waited: list[float] = field(default_factory=list)
 
     def add(self, repriced: Repriced) -> None:
@@ -43,7 +48,9 @@ class RepriceTally:
         now = datetime.now(UTC)
         self.entries += len(repriced.queued_at)
         self.prices += repriced.prices
-        self.waited += [(now - queued_at).total_seconds() for queued_at in repriced.queued_at]
+        waited = [(now - queued_at).total_seconds() for queued_at in repriced.queued_at]
+        self.waited += waited
+        self.longest = max([self.longest, *waited])
 
     def report(self) -> str:
         """The last minute in a line, which it forgets."""
@@ -52,6 +59,12 @@ class RepriceTally:
             return "nothing waited"
         median, late = (waited[int(share * (len(waited) - 1))] for share in (0.5, 0.99))
         return f"{len(waited):,} entries; half were live within {median:.2f} s, 99 % within {late:.2f} s"
+
+    def page(self) -> str:
+        """The whole run, as Markdown."""
+        figures = [["entries of the queue", f"{self.entries:,}"], ["prices set", f"{self.prices:,}"]]
+        figures.append(["longest wait of an entry, seconds", f"{self.longest:.2f}"])
+        return f"# What was repriced\n\n{markdown_table(['', 'in this run'], figures, right=['in this run'])}"
 
 
 @task
@@ -84,6 +97,12 @@ def reprice_waiting(minutes: float | None, entries_at_once: int, transactions: i
         # Each with this run's context, so that Prefect knows whose messages it is sent.
         _await_all([threads.submit(copy_context().run, work) for _ in range(transactions)], stopping, report)
     return tally
+
+
+@task
+def report_repricing(tally: RepriceTally) -> None:
+    """What a run has repriced by its end, as its page."""
+    show_page(tally.page(), "reprice", f"{tally.prices:,} prices set")
 
 
 def reprice_until(

@@ -16,7 +16,8 @@ from models.pricing.policy import PricingPolicy
 from models.pricing.presets import tightened_for_cold_start
 from tasks.data.snapshots import Snapshot, latest_snapshot
 from tasks.database import database_url
-from tasks.markdown import markdown_table
+from tasks.markdown import markdown_table, show_page
+from tasks.registry.pages import version_link
 from tasks.registry.policies import read_policy
 from tasks.registry.versions import (
     GATES_HEADING,
@@ -132,12 +133,16 @@ def _rival(registered: RegisteredDemand, metrics: dict[str, float]) -> int:
 
 
 def _publish_gates(registered: RegisteredDemand, gates: tuple[Gate, ...], policy: str) -> None:
-    """Write the gates where a reviewer reads them: as tags of the version, and after its card."""
+    """Write the gates where a reviewer reads them: as tags of the version, after its card, and on a page of the run."""
     passed = all(gate.passed for gate in gates)
     figures = json.dumps([asdict(gate) for gate in gates])
     tags = {"gates": "passed" if passed else "failed", "gate_figures": figures, "gates_policy": policy}
     tag_version(registered.version, tags)
-    describe_version(registered.version, GATES_HEADING, f"Policy: {policy}.\n\n{gates_table(gates)}")
+    figured = f"Policy: {policy}.\n\n{gates_table(gates)}"
+    describe_version(registered.version, GATES_HEADING, figured)
+    verdict = "may set prices" if passed else "sets no prices: it failed its gates, and what is live stays"
+    page = f"# Version {registered.version} {verdict}\n\nIn MLflow: {version_link(registered.version)}. {figured}"
+    show_page(page, "gates", f"Gates of version {registered.version}")
 
 
 def gates_table(gates: tuple[Gate, ...]) -> str:

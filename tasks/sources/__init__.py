@@ -1,6 +1,7 @@
 """Where data comes from: one small protocol, one file per kind of place."""
 
 import os
+import re
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
@@ -12,12 +13,19 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
 from models.errors import PricingError
-from models.form import as_form
+from models.form import as_form_where
 from models.simulation.domains import Domain
 from models.simulation.marketplace import MarketplaceConfig
 from tasks.settings import Settings
 
 NO_CURRENCY = "XXX"  # ISO 4217 for "no currency is involved"
+
+# What a person may write into a form: Prefect's server keeps it for all to read, and checks it by the schema alone,
+# before any of this code runs. The schema's dialect has no flag for the case of letters, and a key that is
+# percent-encoded could be any of these.
+_SECRETS = ("pass", "pwd", "secret", "token", "credential", "odbc")
+_SECRET_KEY = "|".join(["%", *("".join(f"[{letter}{letter.upper()}]" for letter in word) for word in _SECRETS)])
+URL_WITHOUT_PASSWORD = rf"^$|^[\w+]+://(?![^:/]*:[^@]+@)(?![\s\S]*[?&][^=&]*({_SECRET_KEY})[^=&]*=)"
 
 
 class SourceError(PricingError):
@@ -62,7 +70,12 @@ class Source(Protocol):
 class SourceParameters(BaseModel):
     """Which dataset to collect, as the form of the Prefect UI asks for it. It holds no secret."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, json_schema_extra=as_form)
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        hide_input_in_errors=True,
+        json_schema_extra=as_form_where("kind", "files", path={"type": "string"}),
+    )
 
     kind: Literal["live", "tafeng", "files", "database", "marketplace"] = Field(
         default="live",
@@ -79,23 +92,32 @@ class SourceParameters(BaseModel):
         title="URL",
         description="database: SQLAlchemy URL without a password. One with a password belongs in the "
         "environment variable PRICING_SOURCE_URL, which is read where this is empty.",
+        json_schema_extra={"pattern": URL_WITHOUT_PASSWORD},
     )
     currency: str | None = Field(
-        default=None, pattern="^[A-Z]{3}$", description="ISO 4217 code of the dataset's money, such as EUR."
+        default=None,
+        pattern="^[A-Z]{3}$",
+        title="Currency",
+        description="ISO 4217 code of the dataset's money, such as EUR.",
     )
     marketplace: MarketplaceConfig = Field(
-        default=MarketplaceConfig(), description="marketplace: what is simulated; the other kinds ignore it."
+        default=MarketplaceConfig(),
+        title="Marketplace",
+        description="marketplace: what is simulated; the other kinds ignore it.",
     )
 
     @field_validator("url")
     @classmethod
     def _holds_no_password(cls, url: str | None) -> str | None:
         try:
-            password = make_url(url).password if url else None
+            make_url(url or "sqlite://")
         except (ArgumentError, ValueError):
             raise ValueError("expected a SQLAlchemy URL such as postgresql://USER@HOST:PORT/DATABASE") from None
-        if password:
-            raise ValueError("a URL with a password belongs in the environment variable PRICING_SOURCE_URL")
+        if url and not re.search(URL_WITHOUT_PASSWORD, url):
+            raise ValueError(
+                "a URL with a password, be it among its options, belongs in the environment variable "
+                "PRICING_SOURCE_URL of the worker: leave it out here"
+            )
         return url
 
     @model_validator(mode="after")

@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
 from time import perf_counter
-from typing import Literal
+from typing import Any, Literal, Self
 
 import torch
 from prefect import task
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from models.demand.fine_tuning import FineTuning
 from models.demand.fitted import FitReport, FittedDemand, fit_demand
@@ -22,6 +22,7 @@ from models.features.decisions import Split, split_by_time
 from models.form import as_form
 from tasks.data.snapshots import Snapshot
 from tasks.database import database_url, transaction
+from tasks.progress import progress_bar
 from tasks.settings import Settings
 from tasks.training.checkpoints import member_checkpoints
 from tasks.training.content import read_content, read_texts
@@ -42,9 +43,15 @@ class Recipe(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", json_schema_extra=as_form)
 
-    holdout_days: float = Field(28, gt=0, title="Held-out days", description="The last days, kept for evaluation.")
+    holdout_days: float = Field(
+        28, gt=0, le=3660, title="Held-out days", description="The last days, kept for evaluation."
+    )
     validation_days: float = Field(
-        14, gt=0, title="Validation days", description="The days before the held-out ones; they stop the training."
+        14,
+        gt=0,
+        le=3660,
+        title="Validation days",
+        description="The days before the held-out ones; they stop the training.",
     )
     text_encoder: str | None = Field(
         None,
@@ -78,9 +85,18 @@ class Recipe(BaseModel):
     processes: int = Field(
         1,
         ge=1,
+        le=1024,
         title="Training processes",
         description="How many processes of this machine share the training; with CUDA each has a device of its own.",
     )
+
+    @model_validator(mode="after")
+    def _heads_share_the_dimension(self) -> Self:
+        if self.demand.dimension % self.demand.heads:
+            raise ValueError(
+                f"heads must divide dimension: {self.demand.heads} does not divide {self.demand.dimension}"
+            )
+        return self
 
     def inputs_hash(self, snapshot: Snapshot) -> str:
         """Equal where training would give an equal model: same data, same recipe, same model code."""
@@ -152,9 +168,16 @@ def fit(features: FeatureSet, recipe: Recipe) -> TrainedDemand:
 
 def _fitted(split: Split, recipe: Recipe, device: torch.device, folder: Path) -> tuple[FittedDemand, FitReport]:
     parts = split.train, split.validation, recipe.demand, recipe.training
-    if recipe.processes > 1:
-        return fit_in_processes(*parts, recipe.processes, folder, _log_epoch)
-    return fit_demand(*parts, device, _log_epoch, member_checkpoints(folder))
+    epochs = recipe.demand.members * recipe.training.epochs
+    with progress_bar("training", "Epochs of the demand model", epochs) as step:
+
+        def tell(*epoch_and_losses: Any) -> None:
+            log.info("epoch %d: log loss %.5f in training, %.5f in validation", *epoch_and_losses)
+            step()
+
+        if recipe.processes > 1:
+            return fit_in_processes(*parts, recipe.processes, folder, tell)
+        return fit_demand(*parts, device, tell, member_checkpoints(folder))
 
 
 def _split_with_content(features: FeatureSet, recipe: Recipe) -> Split:
@@ -178,10 +201,6 @@ def _reading(split: Split, encoders: Encoders, features: FeatureSet) -> Split:
     with transaction(database_url(Settings())) as connection:
         content = read_content(connection, features.snapshot.dataset, products, encoders)
     return Split(*(replace(part, content=content) for part in split))
-
-
-def _log_epoch(epoch: int, training_loss: float, validation_loss: float) -> None:
-    log.info("epoch %d: log loss %.5f in training, %.5f in validation", epoch, training_loss, validation_loss)
 
 
 def _flat(settings: dict[str, object], prefix: str = "") -> dict[str, str | int | float]:

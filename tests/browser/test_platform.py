@@ -60,6 +60,9 @@ def test_deployments_and_automations_are_there(prefect: PrefectPage, picture: Pi
     prefect.page.goto(f"{prefect.address}/automations")
     shown("Deploy what a training has registered", "Roll back where prices do harm")
     prefect.switch("Deploy what a training has registered")  # a person is to decide today
+    shown("Automation disabled")
+    prefect.page.reload()  # the switch shows it from the next look on
+    shown("Deploy what a training has registered", "Roll back where prices do harm")
     picture("automations")
 
 
@@ -94,6 +97,7 @@ def test_the_validation_is_read_as_artifact_and_as_data_docs(
     picture("validation")
     prefect.page.goto((platform.home / "data_docs" / "index.html").as_uri())
     shown("Validations of the tables")
+    expect(prefect.page.get_by_text("Clear Filters").first).to_be_hidden()  # it needs a script from the network
     picture("data-docs")
     prefect.page.get_by_role("link", name="offers", exact=True).first.click()
     shown("Success Percent", "price is above 0")
@@ -168,7 +172,9 @@ def test_monitoring_and_simulation_leave_a_page(
     picture("simulation")
 
 
-def test_rollback_goes_back_to_the_book_before(prefect: PrefectPage, platform: Platform, picture: Picture) -> None:
+def test_rollback_goes_back_to_the_book_before(
+    prefect: PrefectPage, platform: Platform, picture: Picture, shown: Shown
+) -> None:
     prefect.open_form("deploy")
     prefect.type_text("Policy", "health_services")
     prefect.submit()
@@ -176,8 +182,11 @@ def test_rollback_goes_back_to_the_book_before(prefect: PrefectPage, platform: P
     assert live_book(platform) == "2"
     prefect.open_form("rollback")
     picture("rollback-form")
-    prefect.submit()
+    run = prefect.submit()
     assert prefect.await_state() == "Completed"
+    prefect.open_run(run)  # anew, for its stations and its log to fill the picture
+    shown("is live again")
+    prefect.page.wait_for_timeout(4_000)
     picture("rollback-run")
     assert live_book(platform) == "1"
     assert re.search(r"ledger verifies \(3 entries\)", platform.pricing("verify"))

@@ -13,6 +13,7 @@ from urllib.request import Request, urlopen
 
 import pandas as pd
 import pytest
+from sqlalchemy import create_engine
 from sqlalchemy.engine import make_url
 
 from tasks.servers.environment import answers
@@ -21,6 +22,7 @@ from tasks.servers.ports import free_port
 Execute = Callable[[str, str], list[tuple[object, ...]]]
 
 
+SOURCE_PASSWORD = "a-wrong-one-but-a-secret"
 MLFLOW_PASSWORD = "known-to-nobody-else"  # of no server: the registry of these tests is a database
 
 
@@ -72,11 +74,33 @@ def test_the_run_ends_with_a_live_book(shop_with_prices: tuple[Shop, str], execu
     assert personal == 135 * 12  # those who consent, by every product
 
 
+def test_the_password_of_a_source_is_told_neither_where_it_is_read_nor_where_it_cannot_be(
+    shop_with_prices: tuple[Shop, str], learnable_shop: dict[str, pd.DataFrame], execute: Execute
+) -> None:
+    shop, _ = shop_with_prices
+    engine = create_engine(shop.database_url)
+    for table, frame in learnable_shop.items():
+        frame.to_sql(table, engine, index=False)
+    engine.dispose()
+    read = make_url(shop.database_url)  # its password is among those that the next test looks for
+    asked = ["backfill", "--source", "database", "--currency", "EUR", "--from", "2026-01-01", "--to", "2026-04-02"]
+    shop.environment["PRICING_SOURCE_URL"] = read.render_as_string(hide_password=False)
+    assert "offers 12,000" in shop.pricing(*asked, "--step-days", "100")
+    shop.environment["PRICING_SOURCE_URL"] = read.set(password=SOURCE_PASSWORD).render_as_string(hide_password=False)
+    printed = shop.pricing(*asked, fails=True)
+    del shop.environment["PRICING_SOURCE_URL"]
+    assert "cannot be read" in printed
+    for table in learnable_shop:
+        execute(shop.database_url, f"DROP TABLE public.{table}")
+    assert SOURCE_PASSWORD not in printed
+    assert str(read.password) not in printed
+
+
 def test_no_secret_is_told(shop_with_prices: tuple[Shop, str], execute: Execute) -> None:
     shop, printed = shop_with_prices
     home = Path(shop.environment["PRICING_HOME"])
     database = str(make_url(shop.database_url).password)
-    secrets = [database, MLFLOW_PASSWORD]
+    secrets = [database, MLFLOW_PASSWORD, SOURCE_PASSWORD]
     assert len(database) > 10
     written = [path.read_bytes() for path in home.rglob("*") if path.is_file()]
     assert written

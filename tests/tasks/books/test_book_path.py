@@ -31,6 +31,7 @@ from tasks.quotes.quote import Quote, quote
 from tasks.quotes.recommend import NothingToRecommendError, recommend
 from tasks.quotes.reprice import reprice_all
 from tasks.quotes.repricing import continued_book, reprice_products
+from tasks.registry.pages import version_link
 
 Tables = dict[str, pd.DataFrame]
 
@@ -347,6 +348,7 @@ def test_the_book_s_page_and_plots(shop: Any) -> None:
     priced, promotion, certificate = shop.published()
     page = book_page(priced, promotion, certificate).replace(GAP, "")
     assert "# Book 1 of shop" in page
+    assert f"- from {version_link(1)}, data as of" in page
     assert "## Parity between groups (protected_group)" in page
     assert "| a | " in page and "as expected to be paid" in page
     assert "no bound is set" in page

@@ -20,6 +20,7 @@ from flows.deploy import DeployParameters
 from tasks.books.approvals import ApprovalError, approve, approver_of
 from tasks.books.book import Book, discard_book
 from tasks.books.review import Review, ReviewError, await_approval, submit_for_review
+from tasks.registry.pages import version_link
 from tasks.settings import Settings
 
 Query = Callable[[str], list[tuple[Any, ...]]]
@@ -85,6 +86,7 @@ def test_an_answer_without_an_approval_is_asked_for_again(
         answer("Version 7 awaits approval", 3)
         answer("Version 3 is not the one that waits", 7)
         answer("No approval of version 7 is recorded", 7)
+        answer(f"The card: {version_link(7)}", 3)
         assert approve(7) == number  # and the run goes on by itself
 
     reviewer = Thread(target=review)

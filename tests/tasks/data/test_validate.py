@@ -204,8 +204,7 @@ def test_a_batch_with_too_many_failing_rows_is_refused_whole(shop, take_in, quer
 
 def test_a_refused_batch_has_a_page_as_well(shop, take_in, monkeypatch):
     shown = []
-    monkeypatch.setattr(tasks.data.validate.TaskRunContext, "get", lambda: object())
-    monkeypatch.setattr(tasks.data.validate, "create_markdown_artifact", lambda page, **_: shown.append(page))
+    monkeypatch.setattr(tasks.data.validate, "show_page", lambda page, *_: shown.append(page))
     with pytest.raises(BatchRefusedError) as refused:
         take_in(shop | {"offers": shop["offers"].assign(price=-1.0)})
     (page,) = shown
@@ -349,8 +348,10 @@ def test_the_report_and_the_data_docs_name_every_rule(shop, take_in, settings):
     assert "| behaviour | user_id is in users | 0 |" in page
     docs = settings.home / "data_docs"
     assert (docs / "index.html").is_file()
+    assert f"by the address line of a browser: `file://{docs}/index.html`" in page
     [offers] = docs.glob("validations/offers/**/*.html")
     assert "price is above 0" in offers.read_text()
+    assert "[onclick^=clearTableFilters] { display: none !important; }" in (docs / "index.html").read_text()
     json.dumps(snapshot.validation)
 
 

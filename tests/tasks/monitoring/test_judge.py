@@ -1,5 +1,6 @@
 """Monitoring on a real database: quotes and their outcomes in, findings and alarms out."""
 
+import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -16,6 +17,7 @@ from tasks.markdown import GAP
 from tasks.monitoring.judge import Surveillance, judge, raise_alarms
 from tasks.monitoring.observe import Observation, Windows, observed_at
 from tasks.monitoring.report import monitor_page
+from tasks.registry.pages import version_link
 
 NOW = datetime.now(UTC)
 WINDOWS = Windows(hours=1, count=3)
@@ -50,6 +52,9 @@ def test_without_prices_there_is_nothing_to_monitor(book_shop: Any) -> None:
     assert observed_at(NOW, WINDOWS, book_shop.url) is None
     with prefect_test_harness(server_startup_timeout=120):
         state = monitor(MonitorParameters(), return_state=True)
+        with get_client(sync_client=True) as client:
+            (page,) = client.read_artifacts()
+    assert page.key == "monitor" and "no price book is live yet" in page.data
     assert (state.name, state.result()) == ("NothingLive", None)
     assert "pricing run" in state.message
 
@@ -135,8 +140,10 @@ def test_the_page_says_what_was_found(book_shop: Any) -> None:
     observation = observe(book_shop)
     surveillance = judge.fn(observation, 1, 0.01)
     page = monitor_page(surveillance, observation).replace(GAP, "")
+    assert f"In MLflow: {version_link(1)}." in page
     assert "- **retrain**: purchases, profit" in page
-    assert "| purchases | retrain |" in page
+    assert re.search(r"\| purchases \| retrain \| -\d.* rows \| [1-9]\d\d% \| ——✗ \|", page)
+    assert re.search(r"\| guardrails \| roll back \| 0 quotes outside their interval, [\d,]+ rows \| *\|", page)
     assert "——✗ |" in page
     assert "by tenth of the promise" in page
 

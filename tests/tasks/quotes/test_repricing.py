@@ -17,6 +17,7 @@ import tasks.quotes.repricing
 from models.pricing.policy import Exploration, Guardrails, PricingPolicy
 from tasks.books.candidates import remaining_stock
 from tasks.database import transaction
+from tasks.markdown import GAP
 from tasks.quotes.between_books import UnfoundedPriceError, verify_between_books
 from tasks.quotes.explain import explain_quote
 from tasks.quotes.quote import quote
@@ -174,7 +175,11 @@ def fitted(book_shop: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 def test_the_transactions_of_a_worker_share_the_queue_until_its_time_is_over(fitted: Any) -> None:
-    assert reprice_waiting.fn(0.05, 4, 2).entries == 30
+    tally = reprice_waiting.fn(0.05, 4, 2)
+    assert tally.entries == 30
+    page = tally.page().replace(GAP, "")
+    assert "| entries of the queue | 30 |" in page and f"| prices set | {tally.prices:,} |" in page
+    assert 0 < tally.longest < 600
     assert waiting(fitted) == 0
 
 

@@ -10,6 +10,7 @@ from models.pricing.policy import Exploration, Guardrails, PricingPolicy
 from models.pricing.presets import COLD_START_LIMITS, COLD_START_SHARE, WIDENING
 from tasks.data.snapshots import Snapshot
 from tasks.markdown import GAP
+from tasks.registry.pages import version_link
 from tasks.registry.promote import GateError, gates_table, promote
 from tasks.registry.versions import (
     BOOK_HEADING,
@@ -46,6 +47,7 @@ class Registry:
         self.own = POLICY
         self.tags: dict[int, dict[str, str]] = {}
         self.described: dict[int, str] = {}
+        self.page = ""
         self.under_the_named: dict[str, float] = {}
         self.measured: list[tuple[PricingPolicy, int, int]] = []
 
@@ -83,6 +85,7 @@ def registry(monkeypatch: pytest.MonkeyPatch) -> Registry:
         "latest_snapshot": lambda url, dataset: snapshot,
         "database_url": lambda settings: "",
         "figures_under": kept.measure,
+        "show_page": lambda page, key, description: setattr(kept, "page", page),
         "tag_version": lambda number, tags: kept.tags.setdefault(number, {}).update(tags),
         "describe_version": lambda number, heading, text: kept.described.update({number: f"{heading}\n\n{text}"}),
     }
@@ -245,6 +248,9 @@ def test_the_figures_of_every_gate_are_written_on_the_version_also_when_it_fails
     assert figures["profit uplift by self-normalised weights, 95 % lower bound"]["measured"] == -0.7
     assert registry.described[2].startswith(GATES_HEADING)
     assert "| guardrail violations in the sample | 3 | = 0 | FAILED |" in registry.described[2].replace(GAP, "")
+    assert registry.page.startswith("# Version 2 sets no prices: it failed its gates, and what is live stays")
+    assert f"In MLflow: {version_link(2)}. Policy: the version's own." in registry.page
+    assert "| guardrail violations in the sample | 3 | = 0 | FAILED |" in registry.page.replace(GAP, "")
 
 
 def test_the_table_of_gates_has_a_row_each():
