@@ -29,7 +29,7 @@ from psycopg2.extensions import connection as Connection
 
 from models.errors import PricingError
 from tasks.servers.ports import free_port
-from tasks.servers.processes import PROC, living
+from tasks.servers.processes import MARK, PROC, living
 from tasks.servers.unprivileged import Account, place_for, reachable_copy, server_account
 
 DATABASE = "pricing"
@@ -96,9 +96,10 @@ class _Server:
 
         Its output goes to a file: the server inherits it, and a pipe would never close.
         """
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("PG")}
+        ours = {name: value for name, value in os.environ.items() if not name.startswith("PG")}
+        ours.pop(MARK, None)  # it outlives who started it, be that a flow run of `pricing up`
         # Not by -D: pg_ctl passes that on through a shell, which reads some characters of a path as its own.
-        environment |= {"PGDATA": str(self.data), "LC_ALL": "C"}
+        environment = ours | {"PGDATA": str(self.data), "LC_ALL": "C"}
         command = [str(_programs(self.account) / program), *arguments]
         with self.log.open("ab") as log:
             before = log.tell()

@@ -9,9 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from models.errors import PricingError
-from tasks.servers.claim import HeldClaim
 from tasks.servers.environment import answers
-from tasks.servers.processes import end, with_descendants
+from tasks.servers.processes import MARK, Process, end, marked
 
 START_SECONDS = 180  # of patience with one server: the first start makes its tables
 END_SECONDS = 5  # of patience with a server, or with the flow runs of the worker, before they are killed
@@ -45,7 +44,7 @@ class Program:
         with self.log.open("ab") as log:
             return subprocess.Popen(
                 [sys.executable, "-m", *self.arguments],
-                env=self.environment,
+                env=self.environment | {MARK: str(self.log)},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -61,16 +60,14 @@ class Program:
 class Child:
     """A running program. The pause before it is started again doubles each time, up to a minute."""
 
-    def __init__(self, program: Program, held: HeldClaim) -> None:
+    def __init__(self, program: Program) -> None:
         self.program = program
-        self._held = held
         self._pause = 1.0
         self._start()
 
     def _start(self) -> None:
         self.process = self.program.start()
         self._began = time.monotonic()
-        self._held.adopt(self.process.pid)
 
     def await_ready(self, stopping: threading.Event) -> None:
         """Wait until it answers; raises ServerError where it ends or stays silent."""
@@ -104,12 +101,17 @@ class Child:
 
 
 def end_all(children: list[Child]) -> None:
-    """End what the children have started, in whatever session it runs, and then the children.
+    """End what the children have started, whatever became of its parent since, and then the children.
 
     In this order the worker lives to hear how its flow runs ended, and they can still tell Prefect.
     """
     own = {child.process.pid for child in children}
-    end([process for process in with_descendants(own) if process.pid not in own], END_SECONDS)
-    end(with_descendants(own), END_SECONDS)
+    end([process for process in _started(children) if process.pid not in own], END_SECONDS)
+    end(_started(children), END_SECONDS)
     for child in children:
         child.process.wait()
+
+
+def _started(children: list[Child]) -> list[Process]:
+    """The children and all that was ever started by them."""
+    return [process for child in children for process in marked(child.program.log)]

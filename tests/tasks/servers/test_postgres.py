@@ -12,6 +12,7 @@ import pytest
 from sqlalchemy.engine import make_url
 
 from tasks.servers.postgres import PostgresError, ensure_running, stop
+from tasks.servers.processes import MARK, marked
 
 Execute = Callable[[str, str], list[tuple[object, ...]]]
 
@@ -39,6 +40,12 @@ def test_after_a_kill_everything_committed_is_back(used_home: Path, execute: Exe
     os.kill(server_pid(used_home), signal.SIGKILL)
     assert ensure_running(used_home) == url
     assert execute(url, "SELECT answer FROM kept") == [(1,)]
+
+
+def test_it_is_no_server_of_who_started_it(used_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(MARK, str(used_home / "logs" / "worker.log"))
+    ensure_running(used_home)
+    assert marked(used_home) == []
 
 
 def test_commands_that_start_at_once_share_one_server(home: Path) -> None:
