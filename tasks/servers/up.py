@@ -13,7 +13,6 @@ from sqlalchemy.engine import make_url
 
 from tasks.database import database_url
 from tasks.servers.claim import LOGS, HeldClaim, claim
-from tasks.servers.dead_runs import close_dead_runs
 from tasks.servers.deployments import FILE as DEPLOYMENTS
 from tasks.servers.environment import environment
 from tasks.servers.ports import free_port, is_free
@@ -74,8 +73,6 @@ def _start(settings: Settings, held: HeldClaim, children: list[Child], stopping:
     for child in children:
         child.await_ready(stopping)
         _log.info("%s ready: %s", child.program.name, child.program.address)
-    if _runs_prefect(settings) and (dead := close_dead_runs(variables["PREFECT_API_URL"], POOL)):
-        _log.info("%d flow runs had been cut off: they are recorded as crashed", dead)
     worker = Child(_worker(settings, variables))
     children.append(worker)
     worker.await_ready(stopping)
