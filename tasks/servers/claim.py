@@ -91,5 +91,7 @@ def _locked(file: TextIO) -> bool:
 def _read(file: TextIO) -> Claim:
     file.seek(0)
     text = file.read()
-    told = json.loads(text) if text else {"pid": 0, "prefect_api_url": None}
+    if not text:
+        return Claim(pid=0)
+    told = json.loads(text)
     return Claim(told["pid"], told["prefect_api_url"])

@@ -1,10 +1,13 @@
-"""A server as a child process: started, waited for until it answers, started again when it dies, ended."""
+"""A server as a child process: started, waited for until it answers, started again when it dies or hangs, ended."""
 
 import logging
+import os
+import signal
 import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +17,7 @@ from tasks.servers.processes import MARK, Process, end, marked
 
 START_SECONDS = 180  # of patience with one server: the first start makes its tables
 END_SECONDS = 5  # of patience with a server, or with the flow runs of the worker, before they are killed
+MISSES = 60  # looks in a row without an answer before a server hangs: minutes, for a busy machine answers late
 LONGEST_PAUSE = 60.0  # seconds between two starts of a server that keeps dying
 
 _log = logging.getLogger("pricing.servers")
@@ -68,11 +72,12 @@ class Child:
     def _start(self) -> None:
         self.process = self.program.start()
         self._began = time.monotonic()
+        self._misses = 0
 
     def await_ready(self, stopping: threading.Event) -> None:
         """Wait until it answers; raises ServerError where it ends or stays silent."""
         give_up = time.monotonic() + START_SECONDS
-        while not answers(self.program.address + self.program.health):
+        while not self._answers():
             if (code := self.process.poll()) is not None:
                 raise self.program.failure(f"ended with exit code {code} instead of starting")
             if time.monotonic() > give_up:
@@ -89,8 +94,11 @@ class Child:
             raise self.program.failure(f"failed with exit code {code}")
 
     def revive(self) -> None:
-        """Start it again if it is dead and has lain for the pause."""
+        """Start it again if it is dead and has lain for the pause, or if it has not answered for so many looks."""
         code = self.process.poll()
+        if code is None and self._hangs():
+            _log.warning("%s has not answered %d times in a row: ending it", self.program.name, MISSES)
+            code = self._kill()
         lived = time.monotonic() - self._began
         if code is None or lived < self._pause:
             return
@@ -98,6 +106,20 @@ class Child:
         said = "%s ended with exit code %s (see %s): starting it again"
         _log.warning(said, self.program.name, code, self.program.log)
         self._start()
+
+
+    def _answers(self) -> bool:
+        return answers(self.program.address + self.program.health)
+
+    def _hangs(self) -> bool:
+        self._misses = 0 if not self.program.health or self._answers() else self._misses + 1
+        return self._misses >= MISSES
+
+    def _kill(self) -> int:
+        """Kill it with its helpers, who would keep its port; the worker's flow runs, in other sessions, go on."""
+        with suppress(ProcessLookupError):  # it may have ended meanwhile
+            os.killpg(self.process.pid, signal.SIGKILL)
+        return self.process.wait()
 
 
 def end_all(children: list[Child]) -> None:

@@ -6,6 +6,8 @@ from time import monotonic, sleep
 
 import pytest
 
+import tasks.servers.environment
+import tasks.servers.supervision
 from tasks.servers.ports import free_port
 from tasks.servers.processes import living, marked
 from tasks.servers.supervision import Child, Program, ServerError, Stopping, end_all
@@ -55,6 +57,30 @@ def test_what_a_killed_child_had_started_is_ended_too(tmp_path: Path) -> None:
     assert living(grandchild.pid) == grandchild, "nobody's child now"
     end_all([child])
     assert living(grandchild.pid) is None
+
+
+def test_a_server_that_hangs_is_started_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tasks.servers.supervision, "MISSES", 3)
+    monkeypatch.setattr(tasks.servers.environment, "ANSWER_SECONDS", 0.5)
+    child = Child(file_server(tmp_path))
+    try:
+        child.await_ready(Event())
+        first = child.process
+        first.send_signal(signal.SIGSTOP)
+        for _ in range(2):
+            child.revive()
+        first.send_signal(signal.SIGCONT)
+        child.revive()  # it answers: what it missed is forgotten
+        first.send_signal(signal.SIGSTOP)
+        for _ in range(2):
+            child.revive()
+        assert first.poll() is None
+        child.revive()
+        assert child.process is not first
+        assert first.poll() == -signal.SIGKILL
+        child.await_ready(Event())
+    finally:
+        end_all([child])
 
 
 def test_a_server_that_ends_at_once_is_an_error_that_shows_its_last_words(tmp_path: Path) -> None:
