@@ -1,13 +1,10 @@
 """A server as a child process: started, waited for until it answers, started again when it dies or hangs, ended."""
 
 import logging
-import os
-import signal
 import subprocess
 import sys
 import threading
 import time
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,7 +30,11 @@ class Stopping(Exception):  # noqa: N818 - no error: the person asked for it
 
 @dataclass(frozen=True)
 class Program:
-    """A Python module run as a server; `health` is the path at its address that answers once it is ready."""
+    """A Python module run as a server; `health` is the path at its address that answers once it is ready.
+
+    What it started is ended before it starts again, unless it `runs_flows`: those go on alone, and tell Prefect how
+    they ended.
+    """
 
     name: str
     arguments: list[str]
@@ -41,6 +42,7 @@ class Program:
     log: Path
     address: str = ""
     health: str = ""
+    runs_flows: bool = False
 
     def start(self) -> subprocess.Popen[bytes]:
         """Start it in a session of its own, so that Ctrl-C in the terminal reaches `pricing up` alone."""
@@ -97,16 +99,18 @@ class Child:
         """Start it again if it is dead and has lain for the pause, or if it has not answered for so many looks."""
         code = self.process.poll()
         if code is None and self._hangs():
-            _log.warning("%s has not answered %d times in a row: ending it", self.program.name, MISSES)
-            code = self._kill()
+            _log.warning("%s has not answered %d times in a row: killing it", self.program.name, MISSES)
+            self.process.kill()
+            code = self.process.wait()
         lived = time.monotonic() - self._began
         if code is None or lived < self._pause:
             return
         self._pause = 1.0 if lived > 10 * LONGEST_PAUSE else min(2 * self._pause, LONGEST_PAUSE)
         said = "%s ended with exit code %s (see %s): starting it again"
         _log.warning(said, self.program.name, code, self.program.log)
+        if not self.program.runs_flows:
+            end(marked(self.program.log), END_SECONDS)  # its own helpers would keep its port
         self._start()
-
 
     def _answers(self) -> bool:
         return answers(self.program.address + self.program.health)
@@ -114,12 +118,6 @@ class Child:
     def _hangs(self) -> bool:
         self._misses = 0 if not self.program.health or self._answers() else self._misses + 1
         return self._misses >= MISSES
-
-    def _kill(self) -> int:
-        """Kill it with its helpers, who would keep its port; the worker's flow runs, in other sessions, go on."""
-        with suppress(ProcessLookupError):  # it may have ended meanwhile
-            os.killpg(self.process.pid, signal.SIGKILL)
-        return self.process.wait()
 
 
 def end_all(children: list[Child]) -> None:

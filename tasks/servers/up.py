@@ -179,6 +179,7 @@ def _worker(settings: Settings, variables: dict[str, str]) -> Program:
         log=_log_file(settings, "worker"),
         address=f"http://127.0.0.1:{port}",
         health="/health",
+        runs_flows=True,
     )
 
 

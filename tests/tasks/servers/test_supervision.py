@@ -1,5 +1,6 @@
 import os
 import signal
+from dataclasses import replace
 from pathlib import Path
 from threading import Event
 from time import monotonic, sleep
@@ -9,7 +10,7 @@ import pytest
 import tasks.servers.environment
 import tasks.servers.supervision
 from tasks.servers.ports import free_port
-from tasks.servers.processes import living, marked
+from tasks.servers.processes import Process, living, marked
 from tasks.servers.supervision import Child, Program, ServerError, Stopping, end_all
 
 
@@ -44,14 +45,38 @@ def test_a_server_that_dies_is_started_again(tmp_path: Path) -> None:
     assert living(child.process.pid) is None
 
 
+@pytest.mark.parametrize("runs_flows", [False, True])
+def test_a_dead_server_leaves_no_helper_behind_but_a_worker_leaves_its_flow_runs(
+    tmp_path: Path, runs_flows: bool
+) -> None:
+    script = "import subprocess; subprocess.run(['sleep', '60'])"
+    child = Child(replace(program(tmp_path, "timeit", "-n", "1", script), runs_flows=runs_flows))
+    try:
+        helper = started_sleep(child)
+        child.process.kill()
+        child.process.wait()
+        first = child.process
+        while child.process is first:
+            child.revive()
+            sleep(0.05)
+        assert (living(helper.pid) == helper) == runs_flows
+    finally:
+        end_all([child])
+
+
+def started_sleep(child: Child) -> Process:
+    """The `sleep` that the child starts, once it has."""
+    give_up = monotonic() + 30
+    while not (found := [process for process in marked(child.program.log) if process.name == "sleep"]):
+        assert monotonic() < give_up
+        sleep(0.05)
+    return found[0]
+
+
 def test_what_a_killed_child_had_started_is_ended_too(tmp_path: Path) -> None:
     script = "import subprocess; subprocess.run(['sleep', '60'], start_new_session=True)"
     child = Child(program(tmp_path, "timeit", "-n", "1", script))
-    give_up = monotonic() + 30
-    while "sleep" not in [process.name for process in marked(child.program.log)]:
-        assert monotonic() < give_up
-        sleep(0.05)
-    (grandchild,) = [process for process in marked(child.program.log) if process.name == "sleep"]
+    grandchild = started_sleep(child)
     child.process.kill()
     child.process.wait()
     assert living(grandchild.pid) == grandchild, "nobody's child now"
