@@ -11,6 +11,7 @@ import psycopg2
 import pytest
 from sqlalchemy.engine import make_url
 
+from tasks.servers.ports import free_port
 from tasks.servers.postgres import PostgresError, ensure_running, stop
 from tasks.servers.processes import MARK, marked
 
@@ -101,6 +102,18 @@ def test_a_taken_port_is_left_to_its_holder(used_home: Path) -> None:
     taken = make_url(url).port
     with socket.create_server(("127.0.0.1", int(taken or 0))):
         assert make_url(ensure_running(used_home)).port != taken
+
+
+def test_the_port_can_be_chosen_and_is_then_that_one_or_an_error(used_home: Path) -> None:
+    wished = free_port(None)
+    with (
+        socket.create_server(("127.0.0.1", wished)),
+        pytest.raises(PostgresError, match=f"port {wished}, meant for Postgres, is taken.*set PRICING_POSTGRES_PORT"),
+    ):
+        ensure_running(used_home, wished)
+    url = ensure_running(used_home, wished)
+    assert make_url(url).port == wished
+    assert ensure_running(used_home, free_port(None)) == url, "it runs: others are connected to it"
 
 
 def test_a_first_start_that_was_cut_off_is_begun_again(home: Path) -> None:
