@@ -264,15 +264,17 @@ def _serves(server: _Server, port: int) -> bool:
 
 def _start(server: _Server, wished_port: int | None) -> int:
     """Start the server; returns its port. What is left of a killed one before it is waited for."""
-    if wished_port is not None and not is_free(wished_port):
-        raise PostgresError(
-            f"port {wished_port}, meant for Postgres, is taken by another program: end that, or set "
-            "PRICING_POSTGRES_PORT to another one or to nothing"
-        )
     if server.log.exists() and server.log.stat().st_size > LOG_BYTES:
         server.log.write_bytes(b"")
     give_up = time.monotonic() + LINGER_SECONDS
     remembered = server.folder / "port"
+    while wished_port is not None and not is_free(wished_port):
+        if time.monotonic() > give_up:
+            raise PostgresError(
+                f"port {wished_port}, meant for Postgres, is taken by another program: end that, or set "
+                "PRICING_POSTGRES_PORT to another one or to nothing"
+            )
+        time.sleep(0.5)
     while True:
         _log.info("starting Postgres in %s", server.folder)
         port = wished_port or free_port(int(remembered.read_text()) if remembered.exists() else None)

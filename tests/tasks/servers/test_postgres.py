@@ -11,6 +11,7 @@ import psycopg2
 import pytest
 from sqlalchemy.engine import make_url
 
+import tasks.servers.postgres
 from tasks.servers.ports import free_port
 from tasks.servers.postgres import PostgresError, ensure_running, stop
 from tasks.servers.processes import MARK, marked
@@ -104,7 +105,10 @@ def test_a_taken_port_is_left_to_its_holder(used_home: Path) -> None:
         assert make_url(ensure_running(used_home)).port != taken
 
 
-def test_the_port_can_be_chosen_and_is_then_that_one_or_an_error(used_home: Path) -> None:
+def test_the_port_can_be_chosen_and_is_then_that_one_or_an_error(
+    used_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tasks.servers.postgres, "LINGER_SECONDS", 1)
     wished = free_port(None)
     with (
         socket.create_server(("127.0.0.1", wished)),
