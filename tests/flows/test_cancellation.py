@@ -30,9 +30,11 @@ from tasks.settings import Settings
 
 Execute = Callable[[str, str], list[tuple[object, ...]]]
 
-# The flows as they are, but for a wait inside the fit and between the prices and the end of a book.
+# The flows as they are, but for a wait inside the fit and between the prices and the end of a book; and every three
+# seconds, in place of minutes, they tell the server that they still need their deployment's slot.
 HELD_FLOWS = """
 import time
+import prefect.concurrency._leases
 import tasks.books.price
 from flows.deploy import deploy
 from flows.train import train
@@ -53,6 +55,7 @@ def held(act, place):
     return wait
 
 
+prefect.concurrency._leases._RENEWAL_FRACTION = 0.01
 FileCheckpoint.save = held(FileCheckpoint.save, "fit")
 tasks.books.price.write_prices = held(tasks.books.price.write_prices, "price")
 """
@@ -70,6 +73,7 @@ class Platform:
 
     settings: Settings
     client: SyncPrefectClient
+    server: Child
     worker: Child
 
     def start(self, flow: str, parameters: dict[str, Any]) -> UUID:
@@ -132,7 +136,7 @@ def platform(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
             deploy_all(held_deployments(tmp_path), tmp_path)
             children.append(Child(tasks.servers.up._worker(settings, variables)))
             children[1].await_ready(Event())
-            yield Platform(settings, client, children[1])
+            yield Platform(settings, client, *children)
     finally:
         end_all(children[1:])
         end_all(children[:1])
@@ -188,3 +192,18 @@ def test_a_run_that_is_cancelled_or_killed_leaves_nothing_half_done(
     platform.await_state(killed, "Crashed")
     platform.await_state(waiting, "Completed")
     assert execute(database_url, "SELECT count(*) FROM pricing.live") == [(1,)]
+
+
+@pytest.mark.slow
+def test_a_training_outlives_a_restart_of_the_prefect_server(platform: Platform, shop_folder: Path) -> None:
+    learning = {"source": {"kind": "files", "path": str(shop_folder), "currency": "EUR"}, "recipe": SMALL}
+    platform.hold("fit")
+    training = platform.start("train", learning)
+    platform.await_held("fit")
+    platform.server.process.kill()
+    platform.server.process.wait()
+    time.sleep(30)
+    platform.server.revive()
+    platform.server.await_ready(Event())
+    platform.let_go("fit")
+    platform.await_state(training, "Completed")
