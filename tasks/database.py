@@ -49,7 +49,7 @@ def database_url(settings: Settings) -> str:
     """The SQLAlchemy URL of the platform's database; starts the embedded Postgres where none is configured."""
     if settings.database_url is not None:
         return settings.database_url.get_secret_value()
-    return ensure_running(settings.home)
+    return ensure_running(settings.home, settings.postgres_port)
 
 
 @contextmanager

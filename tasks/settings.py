@@ -55,6 +55,12 @@ class Settings(BaseSettings):
     prefect_api_url: str | None = Field(default=None, validation_alias="PREFECT_API_URL", repr=False)
     prefect_port: int = Field(default=4200, ge=1, le=65535, description="`pricing up` (PRICING_PREFECT_PORT).")
     mlflow_port: int = Field(default=5000, ge=1, le=65535, description="`pricing up` (PRICING_MLFLOW_PORT).")
+    postgres_port: int | None = Field(
+        default=None,
+        ge=1,
+        le=65535,
+        description="The embedded Postgres; empty: any free one at first, then that one (PRICING_POSTGRES_PORT).",
+    )
 
     _variables: ClassVar[dict[str, str]] = {
         "mlflow_tracking_uri": "MLFLOW_TRACKING_URI",

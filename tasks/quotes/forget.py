@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from models.errors import PricingError
 from tasks.database import database_url, read_rows, transaction
+from tasks.retention import KEPT
 from tasks.settings import Settings
 
 FORGET = """
@@ -38,6 +39,6 @@ def forget(user_id: str) -> Forgotten:
     rows = {row["place"]: row["row_count"] for row in found if row["row_count"]}
     if not rows:
         raise UnknownUserError(f"user {user_id!r} is in no table: nothing was removed")
-    for cached in ("features", "candidates", "fits"):  # made again from the tables when they are next asked for
-        shutil.rmtree(settings.home / cached, ignore_errors=True)
+    for kept in KEPT:  # made again from the tables when they are next asked for
+        shutil.rmtree(settings.home / kept, ignore_errors=True)
     return Forgotten(rows)

@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import TextIO
 
 from models.errors import PricingError
-from tasks.servers.processes import Process, end, living, with_descendants
+from tasks.servers.processes import end, marked
 
 FILE = "up.json"
+LOGS = "logs"  # folder of the servers' logs, by which the servers of a home are known
 
 
 class ClaimedError(PricingError):
@@ -22,14 +23,10 @@ class ClaimedError(PricingError):
 
 @dataclass
 class Claim:
-    """What `pricing up` tells other commands, and the next one of its kind.
-
-    `children` maps the process number of each to the moment it began, which tells it from a later one.
-    """
+    """What `pricing up` tells other commands, and the next one of its kind."""
 
     pid: int = field(default_factory=os.getpid)
     prefect_api_url: str | None = None
-    children: dict[str, int] = field(default_factory=dict)
 
 
 class HeldClaim:
@@ -44,12 +41,6 @@ class HeldClaim:
         """From now on, other commands on this home send their flow runs to this Prefect server."""
         self._claim.prefect_api_url = prefect_api_url
         self._write()
-
-    def adopt(self, pid: int) -> None:
-        """Note a child, so that it can be ended even if this process is killed."""
-        if (child := living(pid)) is not None:
-            self._claim.children[str(pid)] = child.started
-            self._write()
 
     def _write(self) -> None:
         self._file.seek(0)
@@ -69,7 +60,7 @@ def claim(home: Path) -> Iterator[HeldClaim]:
         if not _locked(file):
             pid = _read(file).pid
             raise ClaimedError(f"`pricing up` already runs on {home} (process {pid}): use it, or end it first")
-        end(_orphans(_read(file)), patience=5)
+        end(marked(home / LOGS), patience=5)
         yield HeldClaim(file)
         file.truncate(0)
 
@@ -100,11 +91,7 @@ def _locked(file: TextIO) -> bool:
 def _read(file: TextIO) -> Claim:
     file.seek(0)
     text = file.read()
-    return Claim(**json.loads(text)) if text else Claim(pid=0)
-
-
-def _orphans(left: Claim) -> list[Process]:
-    """What a killed `pricing up` started and nobody has ended since."""
-    noted = [(living(int(pid)), started) for pid, started in left.children.items()]
-    alive = [process.pid for process, started in noted if process is not None and process.started == started]
-    return with_descendants(alive)
+    if not text:
+        return Claim(pid=0)
+    told = json.loads(text)
+    return Claim(told["pid"], told["prefect_api_url"])

@@ -1,4 +1,4 @@
-"""Deployments: what runs when, told to the Prefect server once for each edition of infra/prefect.yaml.
+"""Deployments and automations: what runs when, told to the Prefect server once for each edition of them.
 
     python -m tasks.servers.deployments
 
@@ -17,18 +17,23 @@ from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.actions import VariableCreate, VariableUpdate
 from prefect.settings import PREFECT_API_URL
 
+from tasks.servers.silent_runs import crash_silent_runs
+
 FILE = Path(__file__).resolve().parents[2] / "infra" / "prefect.yaml"
 EDITION = "pricing_deployments"  # the Prefect variable that holds which edition the server has
 
 
 def deploy_all(file: Path, folder: Path) -> bool:
-    """Deploy a file's deployments, whose relative paths start at a folder; False where the server has them already.
+    """Deploy a file's deployments, whose relative paths start at a folder, and what watches over their runs.
+
+    Returns False where the server has them already.
 
     Raises:
         subprocess.CalledProcessError: Prefect refused; it has said why.
     """
     text = file.read_bytes()
-    edition = hashlib.sha256(text + str(folder).encode()).hexdigest()[:16]
+    watch = crash_silent_runs()
+    edition = hashlib.sha256(text + str(folder).encode() + repr(watch).encode()).hexdigest()[:16]
     names = set(re.findall(r"^  - name: (\S+)", text.decode(), re.MULTILINE))
     with get_client(sync_client=True) as client:
         if _edition(client) == edition and names <= {known.name for known in client.read_deployments()}:
@@ -36,6 +41,9 @@ def deploy_all(file: Path, folder: Path) -> bool:
         command = [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all", "--prefect-file", str(file)]
         here = {"PWD": str(folder), "PREFECT_API_URL": str(PREFECT_API_URL.value())}  # Python does not keep PWD
         subprocess.run(command, env=os.environ | here, check=True)
+        for known in client.read_automations_by_name(watch.name):
+            client.delete_automation(known.id)
+        client.create_automation(watch)  # the triggers in a deployment file can only start deployments
         if _edition(client) is None:
             client.create_variable(VariableCreate(name=EDITION, value=edition))
         else:

@@ -28,6 +28,7 @@ QUIET = {
     "GIT_PYTHON_REFRESH": "quiet",
     "GX_ANALYTICS_ENABLED": "False",
 }
+ANSWER_SECONDS = 2.0  # of patience with a server's word that it is well
 _LOCAL = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
@@ -56,9 +57,9 @@ def environment(settings: Settings) -> dict[str, str]:
 
 
 def answers(url: str) -> bool:
-    """Whether a server of this machine answers a GET with success within two seconds."""
+    """Whether a server of this machine answers a GET with success, in time."""
     try:
-        with _LOCAL.open(url, timeout=2) as response:
+        with _LOCAL.open(url, timeout=ANSWER_SECONDS) as response:
             return bool(response.status == 200)
     except (OSError, ValueError):
         return False

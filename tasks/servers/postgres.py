@@ -6,7 +6,7 @@ its Python API trusts a stale pid file.
 
     HOME/postgres/data      the server's own folder (a link, where the home is closed to the server's account)
     HOME/postgres/password  of the superuser, readable by the caller alone
-    HOME/postgres/port      on 127.0.0.1, kept from one start to the next while it is free
+    HOME/postgres/port      on 127.0.0.1, kept from one start to the next while it is free and no other is asked for
     HOME/postgres/log       what the server said
 """
 
@@ -28,8 +28,8 @@ import psycopg2
 from psycopg2.extensions import connection as Connection
 
 from models.errors import PricingError
-from tasks.servers.ports import free_port
-from tasks.servers.processes import PROC, living
+from tasks.servers.ports import free_port, is_free
+from tasks.servers.processes import MARK, PROC, living
 from tasks.servers.unprivileged import Account, place_for, reachable_copy, server_account
 
 DATABASE = "pricing"
@@ -96,9 +96,10 @@ class _Server:
 
         Its output goes to a file: the server inherits it, and a pipe would never close.
         """
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("PG")}
+        ours = {name: value for name, value in os.environ.items() if not name.startswith("PG")}
+        ours.pop(MARK, None)  # it outlives who started it, be that a flow run of `pricing up`
         # Not by -D: pg_ctl passes that on through a shell, which reads some characters of a path as its own.
-        environment |= {"PGDATA": str(self.data), "LC_ALL": "C"}
+        environment = ours | {"PGDATA": str(self.data), "LC_ALL": "C"}
         command = [str(_programs(self.account) / program), *arguments]
         with self.log.open("ab") as log:
             before = log.tell()
@@ -108,16 +109,19 @@ class _Server:
         return "\n".join([f"The end of {self.log}:", *said[-15:]])
 
 
-def ensure_running(home: Path) -> str:
+def ensure_running(home: Path, wished_port: int | None = None) -> str:
     """The SQLAlchemy URL of the platform's database; makes and starts the home's server where needed.
 
-    Safe to call from many processes at once. Raises PostgresError with the end of the server's log.
+    A server that runs already keeps its port. Safe to call from many processes at once.
+
+    Raises:
+        PostgresError: with the end of the server's log, or because another program has the wished port.
     """
     with _exclusive(home) as folder:
         server = _initialised(folder)
         port = _running_port(server)
         if port is None:
-            port = _start(server)
+            port = _start(server, wished_port)
         with closing(_connect(server, port)) as connection:
             _ensure_database(connection)
         return f"postgresql+psycopg2://{SUPERUSER}:{server.password}@127.0.0.1:{port}/{DATABASE}"
@@ -258,15 +262,22 @@ def _serves(server: _Server, port: int) -> bool:
     return False
 
 
-def _start(server: _Server) -> int:
+def _start(server: _Server, wished_port: int | None) -> int:
     """Start the server; returns its port. What is left of a killed one before it is waited for."""
     if server.log.exists() and server.log.stat().st_size > LOG_BYTES:
         server.log.write_bytes(b"")
     give_up = time.monotonic() + LINGER_SECONDS
     remembered = server.folder / "port"
+    while wished_port is not None and not is_free(wished_port):
+        if time.monotonic() > give_up:
+            raise PostgresError(
+                f"port {wished_port}, meant for Postgres, is taken by another program: end that, or set "
+                "PRICING_POSTGRES_PORT to another one or to nothing"
+            )
+        time.sleep(0.5)
     while True:
         _log.info("starting Postgres in %s", server.folder)
-        port = free_port(int(remembered.read_text()) if remembered.exists() else None)
+        port = wished_port or free_port(int(remembered.read_text()) if remembered.exists() else None)
         remembered.write_text(str(port))
         said = server.run("pg_ctl", "start", "-w", "-t", str(RECOVERY_SECONDS), "-o", f"-p {port}")
         if said is None:

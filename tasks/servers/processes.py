@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 PROC = Path("/proc")
+MARK = "PRICING_STARTED_AS"  # in the environment of a server and of all that it starts: the server's log file
 KILL_SECONDS = 5  # for the system to take down what was killed
 
 
@@ -41,6 +42,26 @@ def with_descendants(pids: Iterable[int]) -> list[Process]:
     while born := [p for p in everyone if p.parent in family and p.pid not in family]:
         family |= {process.pid: process for process in born}
     return list(family.values())
+
+
+def marked(started_as: Path) -> list[Process]:
+    """What was started as this server, or as any server with its log in this folder, and all their descendants.
+
+    Whoever started a process may have been killed since, and then nothing but the mark tells where it came from.
+    """
+    entries = PROC.glob("[0-9]*")
+    found = [int(entry.name) for entry in entries if (mark := _mark(entry)) and mark.is_relative_to(started_as)]
+    return with_descendants(found)
+
+
+def _mark(entry: Path) -> Path | None:
+    """The mark in a process's environment; None where it has none, is gone, or is another person's."""
+    try:
+        variables = (entry / "environ").read_bytes().split(b"\0")
+    except (FileNotFoundError, ProcessLookupError, PermissionError):
+        return None
+    prefix = f"{MARK}=".encode()
+    return next((Path(os.fsdecode(v.removeprefix(prefix))) for v in variables if v.startswith(prefix)), None)
 
 
 def end(processes: list[Process], patience: float) -> None:

@@ -12,8 +12,7 @@ from pathlib import Path
 from sqlalchemy.engine import make_url
 
 from tasks.database import database_url
-from tasks.servers.claim import HeldClaim, claim
-from tasks.servers.dead_runs import close_dead_runs
+from tasks.servers.claim import LOGS, HeldClaim, claim
 from tasks.servers.deployments import FILE as DEPLOYMENTS
 from tasks.servers.environment import environment
 from tasks.servers.ports import free_port, is_free
@@ -70,18 +69,16 @@ def _start(settings: Settings, held: HeldClaim, children: list[Child], stopping:
     servers = [_mlflow(settings, variables)] if settings.mlflow_tracking_uri is None else []
     if _runs_prefect(settings):
         servers.append(_prefect(settings, variables))
-    children += [Child(program, held) for program in servers]
+    children += [Child(program) for program in servers]
     for child in children:
         child.await_ready(stopping)
         _log.info("%s ready: %s", child.program.name, child.program.address)
-    if _runs_prefect(settings) and (dead := close_dead_runs(variables["PREFECT_API_URL"], POOL)):
-        _log.info("%d flow runs had been cut off: they are recorded as crashed", dead)
-    worker = Child(_worker(settings, variables), held)
+    worker = Child(_worker(settings, variables))
     children.append(worker)
     worker.await_ready(stopping)
     _log.info("worker ready: it takes flow runs from the work pool %s", POOL)
-    _deploy(settings, variables, held, children, stopping)
-    children.append(Child(_reprice(settings, variables), held))
+    _deploy(settings, variables, children, stopping)
+    children.append(Child(_reprice(settings, variables)))
     _log.info("repricing: live prices follow what users do and what the market does")
     held.announce(variables["PREFECT_API_URL"])
     # MLflow's first page is about chatbots; the models are behind a switch there.
@@ -93,13 +90,12 @@ def _start(settings: Settings, held: HeldClaim, children: list[Child], stopping:
 def _deploy(
     settings: Settings,
     variables: dict[str, str],
-    held: HeldClaim,
     children: list[Child],
     stopping: threading.Event,
 ) -> None:
     """Give the Prefect server all deployments with their schedules, where it has not got them yet."""
     arguments = ["tasks.servers.deployments", str(DEPLOYMENTS)]
-    deploy = Child(Program("deploy", arguments, variables, _log_file(settings, "deploy")), held)
+    deploy = Child(Program("deploy", arguments, variables, _log_file(settings, "deploy")))
     children.append(deploy)
     deploy.await_success(stopping)
     children.remove(deploy)
@@ -183,6 +179,7 @@ def _worker(settings: Settings, variables: dict[str, str]) -> Program:
         log=_log_file(settings, "worker"),
         address=f"http://127.0.0.1:{port}",
         health="/health",
+        runs_flows=True,
     )
 
 
@@ -191,4 +188,4 @@ def _reprice(settings: Settings, variables: dict[str, str]) -> Program:
 
 
 def _log_file(settings: Settings, name: str) -> Path:
-    return settings.home / "logs" / f"{name}.log"
+    return settings.home / LOGS / f"{name}.log"

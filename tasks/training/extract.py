@@ -1,6 +1,7 @@
 """Extract: the logged offers of a snapshot with point-in-time features, as Parquet files, by blocks of users."""
 
 import logging
+import os
 import shutil
 from dataclasses import dataclass
 from itertools import pairwise
@@ -16,6 +17,7 @@ from models.errors import PricingError
 from models.features.decisions import Decisions
 from tasks.data.snapshots import Snapshot, require_unchanged
 from tasks.database import database_url, read_rows, transaction
+from tasks.retention import drop_unused
 from tasks.retries import RETRIED
 from tasks.settings import Settings
 from tasks.training.features import Extract, read_extract
@@ -38,7 +40,8 @@ class FeatureSet:
     folder: Path
 
     def read(self) -> Decisions:
-        """The offers with their features, and the events of their users."""
+        """The offers with their features, and the events of their users; marks them as used."""
+        os.utime(self.folder)
         return Decisions(
             pd.read_parquet(self.folder / "decisions.parquet"), pd.read_parquet(self.folder / "events.parquet")
         )
@@ -99,7 +102,10 @@ def extract_block(block: OfferBlock, snapshot: Snapshot) -> OfferBlock:
 
 @task
 def extract(snapshot: Snapshot, blocks: list[OfferBlock]) -> FeatureSet:
-    """Join the blocks' features; a snapshot that was extracted before is not read again."""
+    """Join the blocks' features; a snapshot that was extracted before is not read again.
+
+    What other snapshots and runs that were given up have left goes, where nobody has used it for some days.
+    """
     features = FeatureSet(snapshot, _finished(snapshot))
     if features.folder.exists():
         log.info("features of snapshot %s are already there", snapshot.snapshot_id)
@@ -109,6 +115,7 @@ def extract(snapshot: Snapshot, blocks: list[OfferBlock]) -> FeatureSet:
     decisions = Extract.joined(parts).decisions()
     _write(decisions, features.folder)
     shutil.rmtree(_unfinished(snapshot))
+    drop_unused(Settings().home)
     log.info(
         "%s offers with features, %s events of history, joined in %.1f s",
         f"{len(decisions):,}", f"{len(decisions.events):,}", perf_counter() - started,

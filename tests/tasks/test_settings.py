@@ -39,6 +39,7 @@ def test_a_wrong_database_url_is_refused_by_name_and_form_without_its_password(
     [
         ("PRICING_PREFECT_PORT", "70000"),
         ("PRICING_MLFLOW_PORT", "five"),
+        ("PRICING_POSTGRES_PORT", "0"),
         ("PREFECT_API_URL", "localhost:4200"),
     ],
 )

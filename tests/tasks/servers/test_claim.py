@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tasks.servers.claim import FILE, ClaimedError, claim, holder
-from tasks.servers.processes import living
+from tasks.servers.claim import FILE, LOGS, ClaimedError, claim, holder
+from tasks.servers.processes import MARK, living
 
 
 def test_a_home_has_one_holder_who_is_known_to_others(tmp_path: Path) -> None:
@@ -30,10 +30,13 @@ def test_a_home_has_one_holder_who_is_known_to_others(tmp_path: Path) -> None:
 
 def test_what_a_killed_holder_left_running_is_ended(tmp_path: Path) -> None:
     script = (
-        "import os, signal, subprocess, sys; from pathlib import Path; from tasks.servers.claim import claim\n"
-        "with claim(Path(sys.argv[1])) as held:\n"
-        "    child = subprocess.Popen(['sleep', '60'], stdout=subprocess.DEVNULL, start_new_session=True)\n"
-        "    held.adopt(child.pid); print(child.pid, flush=True); os.kill(os.getpid(), signal.SIGKILL)\n"
+        "import os, signal, sys; from pathlib import Path; from tasks.servers.claim import claim\n"
+        "from tasks.servers.supervision import Program\n"
+        "home = Path(sys.argv[1])\n"
+        "with claim(home):\n"
+        "    arguments = ['timeit', '-n', '1', 'import time; time.sleep(60)']\n"
+        "    child = Program('idle', arguments, dict(os.environ), home / 'logs' / 'idle.log').start()\n"
+        "    print(child.pid, flush=True); os.kill(os.getpid(), signal.SIGKILL)\n"
     )
     command = [sys.executable, "-c", script, str(tmp_path)]
     left = int(subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False).stdout)
@@ -43,10 +46,10 @@ def test_what_a_killed_holder_left_running_is_ended(tmp_path: Path) -> None:
         assert living(left) is None
 
 
-def test_a_later_process_of_the_same_number_is_left_alone(tmp_path: Path) -> None:
-    bystander = subprocess.Popen(["sleep", "60"])
+def test_what_another_home_runs_is_left_alone_and_an_older_claim_is_read(tmp_path: Path) -> None:
+    bystander = subprocess.Popen(["sleep", "60"], env=os.environ | {MARK: str(tmp_path / "other" / LOGS / "idle.log")})
     try:
-        (tmp_path / FILE).write_text(json.dumps({"pid": 1, "children": {str(bystander.pid): 1}}))
+        (tmp_path / FILE).write_text(json.dumps({"pid": 1, "prefect_api_url": None, "children": {}}))
         with claim(tmp_path):
             assert bystander.poll() is None
     finally:

@@ -6,10 +6,13 @@ from pathlib import Path
 import pytest
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.actions import DeploymentUpdate, WorkPoolCreate
+from prefect.events.schemas.automations import Automation
 from prefect.testing.utilities import prefect_test_harness
 
 from tasks.servers.deployments import deploy_all
+from tasks.servers.silent_runs import crash_silent_runs
 
+WATCH = crash_silent_runs().name
 FLOW = "from prefect import flow\n\n\n@flow\ndef tiny(number: int = 1) -> int:\n    return number\n"
 DEPLOYMENTS = """
 pull: []
@@ -33,8 +36,13 @@ def client() -> Iterator[SyncPrefectClient]:
 
 def state(client: SyncPrefectClient) -> tuple[object, object]:
     """The deployment's parameter, and whether its automation is on."""
-    (deployment,), (automation,) = client.read_deployments(), client.read_automations()
+    (deployment,), automation = client.read_deployments(), named(client, "Off at first")
     return deployment.parameters["number"], automation.enabled
+
+
+def named(client: SyncPrefectClient, name: str) -> Automation:
+    (automation,) = client.read_automations_by_name(name)
+    return automation
 
 
 def test_deployments_are_told_once_and_stay_as_people_left_them(
@@ -47,15 +55,17 @@ def test_deployments_are_told_once_and_stay_as_people_left_them(
     assert deploy_all(file, tmp_path)
     assert state(client) == (1, False)
 
-    (deployment,), (automation,) = client.read_deployments(), client.read_automations()
+    (deployment,), automation = client.read_deployments(), named(client, "Off at first")
     client.update_deployment(deployment.id, DeploymentUpdate(parameters={"number": 2}))
     client.resume_automation(automation.id)
     assert not deploy_all(file, tmp_path)
     assert state(client) == (2, True)
+    client.pause_automation(named(client, WATCH).id)
 
     file.write_text(DEPLOYMENTS.replace("number: 1", "number: 3"))  # another edition
     assert deploy_all(file, tmp_path)
     assert state(client) == (3, False)
+    assert named(client, WATCH).enabled
 
     client.delete_deployment(client.read_deployments()[0].id)
     assert deploy_all(file, tmp_path)

@@ -11,7 +11,10 @@ import psycopg2
 import pytest
 from sqlalchemy.engine import make_url
 
+import tasks.servers.postgres
+from tasks.servers.ports import free_port
 from tasks.servers.postgres import PostgresError, ensure_running, stop
+from tasks.servers.processes import MARK, marked
 
 Execute = Callable[[str, str], list[tuple[object, ...]]]
 
@@ -39,6 +42,12 @@ def test_after_a_kill_everything_committed_is_back(used_home: Path, execute: Exe
     os.kill(server_pid(used_home), signal.SIGKILL)
     assert ensure_running(used_home) == url
     assert execute(url, "SELECT answer FROM kept") == [(1,)]
+
+
+def test_it_is_no_server_of_who_started_it(used_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(MARK, str(used_home / "logs" / "worker.log"))
+    ensure_running(used_home)
+    assert marked(used_home) == []
 
 
 def test_commands_that_start_at_once_share_one_server(home: Path) -> None:
@@ -94,6 +103,21 @@ def test_a_taken_port_is_left_to_its_holder(used_home: Path) -> None:
     taken = make_url(url).port
     with socket.create_server(("127.0.0.1", int(taken or 0))):
         assert make_url(ensure_running(used_home)).port != taken
+
+
+def test_the_port_can_be_chosen_and_is_then_that_one_or_an_error(
+    used_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tasks.servers.postgres, "LINGER_SECONDS", 1)
+    wished = free_port(None)
+    with (
+        socket.create_server(("127.0.0.1", wished)),
+        pytest.raises(PostgresError, match=f"port {wished}, meant for Postgres, is taken.*set PRICING_POSTGRES_PORT"),
+    ):
+        ensure_running(used_home, wished)
+    url = ensure_running(used_home, wished)
+    assert make_url(url).port == wished
+    assert ensure_running(used_home, free_port(None)) == url, "it runs: others are connected to it"
 
 
 def test_a_first_start_that_was_cut_off_is_begun_again(home: Path) -> None:

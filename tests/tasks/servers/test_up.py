@@ -14,9 +14,9 @@ from uuid import uuid4
 
 import pytest
 
-from tasks.servers.claim import ClaimedError, claim, holder
+from tasks.servers.claim import LOGS, ClaimedError, claim, holder
 from tasks.servers.ports import free_port
-from tasks.servers.processes import PROC, end, living, with_descendants
+from tasks.servers.processes import end, living, marked, with_descendants
 from tasks.servers.supervision import ServerError
 from tasks.servers.up import run_servers
 from tasks.settings import Settings
@@ -92,8 +92,7 @@ def test_everything_comes_up_runs_a_flow_heals_and_ends(home: Path, tmp_path: Pa
         call(f"{api}/events", [event | {"id": str(uuid4()), "occurred": now, "payload": {}, "related": []}])
         until(lambda: runs_of(api, "train") == 2, 60)  # as monitoring asks for
 
-        server = next(int(pid) for pid in found.children if "mlflow" in (PROC / pid / "cmdline").read_text())
-        for process in with_descendants([server]):
+        for process in marked(home / LOGS / "mlflow.log"):
             os.kill(process.pid, signal.SIGKILL)
         until(lambda: "MLflow ended" in (tmp_path / "said").read_text(), 30)
         until(lambda: answers(f"{mlflow}/health"), 60)

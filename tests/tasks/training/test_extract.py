@@ -2,7 +2,9 @@
 
 import os
 import signal
+import time
 from collections.abc import Callable
+from pathlib import Path
 
 import pandas as pd
 import pyarrow.parquet
@@ -12,6 +14,7 @@ import sql
 import tasks.training.extract as extract_module
 from tasks.data.snapshots import DataChangedError, Snapshot, take_snapshot
 from tasks.database import transaction
+from tasks.retention import drop_unused
 from tasks.training.extract import NoOffersError, cut_offers, extract, extract_block
 from tasks.training.features import read_decisions
 
@@ -37,6 +40,27 @@ def test_blocks_joined_are_the_whole(snapshot, book_shop, settings) -> None:
     pd.testing.assert_frame_equal(found.events, whole.events)
     assert [path.name for path in (settings.home / "features").iterdir()] == [snapshot.snapshot_id]
     assert cut_offers.fn(snapshot) == []
+
+
+def test_what_nobody_uses_any_more_goes_with_the_next_extraction(snapshot, settings) -> None:
+    abandoned = aged(settings.home / "features" / "older", days=8)
+    extract.fn(snapshot, [extract_block.fn(block, snapshot) for block in cut_offers.fn(snapshot)])
+    assert not abandoned.exists()
+
+
+def test_features_that_are_read_stay(snapshot, settings) -> None:
+    features = extract.fn(snapshot, [extract_block.fn(block, snapshot) for block in cut_offers.fn(snapshot)])
+    aged(features.folder, days=8)
+    features.read()
+    drop_unused(settings.home)
+    assert features.folder.exists()
+
+
+def aged(folder: Path, days: float) -> Path:
+    """A folder that was last used so many days ago."""
+    folder.mkdir(parents=True, exist_ok=True)
+    os.utime(folder, (0, time.time() - days * 24 * 3600))
+    return folder
 
 
 def test_a_run_that_failed_goes_on_with_the_blocks_it_lacks(snapshot, monkeypatch) -> None:
