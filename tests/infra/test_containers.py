@@ -1,9 +1,10 @@
-"""No container engine is at hand, so the files are held to what an engine would stumble over."""
+"""What no schema knows: names, ports, variables, volumes and secrets of the containers fit each other and the code."""
 
 import os
 import re
 import subprocess
 import tomllib
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import yaml
 from sqlalchemy.engine import make_url
 
 from tasks.database import migrate, transaction
+from tasks.servers.environment import QUIET
 from tasks.servers.postgres import _programs, ensure_running
 from tasks.servers.unprivileged import server_account
 from tasks.settings import Settings
@@ -21,8 +23,11 @@ ROOT = Path(__file__).parents[2]
 INFRA = ROOT / "infra"
 COMPOSE: dict[str, Any] = yaml.safe_load((INFRA / "compose.yaml").read_text())
 SERVICES: dict[str, Any] = COMPOSE["services"]
+KUSTOMIZATION: dict[str, Any] = yaml.safe_load((INFRA / "kubernetes" / "kustomization.yaml").read_text())
 OBJECTS: list[dict[str, Any]] = [
-    item for path in sorted((INFRA / "kubernetes").glob("*.yaml")) for item in yaml.safe_load_all(path.read_text())
+    item
+    for name in KUSTOMIZATION["resources"]
+    for item in yaml.safe_load_all((INFRA / "kubernetes" / name).read_text())
 ]
 DOCKERFILE = (INFRA / "Dockerfile").read_text()
 PODS = {item["metadata"]["name"]: item["spec"]["template"]["spec"] for item in OBJECTS if "template" in item["spec"]}
@@ -51,6 +56,7 @@ def known_variables() -> set[str]:
             "PRICING_WORKER_PASSWORD",
             "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE",
             "MLFLOW_BACKEND_STORE_URI",
+            "PGAPPNAME",
         }
         | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION"}
     )
@@ -150,7 +156,7 @@ def test_commands_exist_with_their_options(service: str) -> None:
 
 @pytest.mark.parametrize("container", CONTAINERS)
 def test_a_container_is_bounded_unprivileged_and_reads_secrets_by_reference(container: dict[str, Any]) -> None:
-    assert container["image"].split(":")[0] == "pricing"
+    assert container["image"] in {image["name"] for image in KUSTOMIZATION["images"]}
     assert container["securityContext"] == {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
     assert {"cpu", "memory"} <= container["resources"]["requests"].keys()
     assert "memory" in container["resources"]["limits"]
@@ -161,7 +167,7 @@ def test_a_container_is_bounded_unprivileged_and_reads_secrets_by_reference(cont
 
 
 @pytest.mark.parametrize("name", PODS)
-def test_a_pod_runs_as_the_images_user_and_is_probed_where_it_serves(name: str) -> None:
+def test_a_pod_runs_as_the_images_user_and_is_probed_unless_it_ends(name: str) -> None:
     spec = PODS[name]
     assert spec["securityContext"]["runAsNonRoot"]
     assert f"USER {spec['securityContext']['runAsUser']}" in DOCKERFILE
@@ -170,9 +176,52 @@ def test_a_pod_runs_as_the_images_user_and_is_probed_where_it_serves(name: str) 
         assert volume.get("persistentVolumeClaim", {"claimName": None})["claimName"] in {*claims, None}
     for container in spec["containers"]:
         names = {port["name"] for port in container.get("ports", [])}
-        assert bool(names) == ("readinessProbe" in container) == ("livenessProbe" in container)
-        if names:
-            assert {container[probe]["httpGet"]["port"] for probe in ("readinessProbe", "livenessProbe")} <= names
+        probes = {probe: asked for probe, asked in container.items() if probe.endswith("Probe")}
+        assert ("livenessProbe" in probes) == ("restartPolicy" not in spec)
+        assert bool(names) == ("readinessProbe" in probes)
+        assert {asked["httpGet"]["port"] for asked in probes.values() if "httpGet" in asked} <= names
+        for program, _, module in (asked["exec"]["command"] for asked in probes.values() if "exec" in asked):
+            assert program == "python"
+            assert find_spec(module)
+
+
+def test_the_repricers_health_is_looked_up_by_the_name_of_its_sessions() -> None:
+    (container,) = PODS["reprice"]["containers"]
+    (named,) = (variable for variable in container["env"] if variable["name"] == "PGAPPNAME")
+    assert named["valueFrom"] == {"fieldRef": {"fieldPath": "metadata.name"}}  # each replica's own
+    probe, *command = SERVICES["reprice"]["healthcheck"]["test"]
+    assert (probe, SERVICES["reprice"]["environment"]["PGAPPNAME"]) == ("CMD", "reprice")
+    for kind in ("startupProbe", "livenessProbe"):
+        assert container[kind]["exec"]["command"] == command
+        assert container[kind]["timeoutSeconds"] >= 20  # Python and its imports, on a busy node
+
+
+def test_the_worker_alone_has_a_gpu_in_the_cuda_image() -> None:
+    for name, spec in PODS.items():
+        limits = [container["resources"]["limits"] for container in spec["containers"]]
+        has_gpu = name == "worker"
+        assert (spec.get("nodeSelector") == {"nvidia.com/gpu.present": "true"}) == has_gpu
+        assert [limit.get("nvidia.com/gpu") for limit in limits] == [1 if has_gpu else None]
+        assert {container["image"] for container in spec["containers"]} == {"pricing-cuda" if has_gpu else "pricing"}
+    over = yaml.safe_load((INFRA / "compose.gpu.yaml").read_text())["services"]
+    (device,) = over["worker"]["deploy"]["resources"]["reservations"]["devices"]
+    assert device["capabilities"] == ["gpu"]
+    assert over.keys() == {"worker"}
+    assert over["worker"]["build"]["args"].keys() == set(re.findall(r"^ARG (\w+)", DOCKERFILE, re.MULTILINE))
+
+
+def test_the_images_that_are_applied_are_those_that_are_built() -> None:
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    applied = {f"{image['name']}:{image['newTag']}" for image in KUSTOMIZATION["images"]}
+    assert applied == set(re.findall(r"--tag (\S+)", DOCKERFILE)) == {f"pricing:{version}", f"pricing-cuda:{version}"}
+    used = {parameter.values[0]["image"] for parameter in CONTAINERS}
+    assert used == {image["name"] for image in KUSTOMIZATION["images"]}
+
+
+def test_the_image_sets_what_pricing_up_sets() -> None:
+    lines = re.findall(r"^ENV (.+)$", DOCKERFILE.replace("\\\n", ""), re.MULTILINE)
+    variables = dict(variable.split("=", 1) for line in lines for variable in line.split())
+    assert variables.items() >= QUIET.items()
 
 
 def test_services_find_their_pods_and_the_secrets_keys_are_all_described() -> None:
@@ -183,7 +232,7 @@ def test_services_find_their_pods_and_the_secrets_keys_are_all_described() -> No
         for spec in PODS.values()
         for container in [*spec.get("initContainers", []), *spec["containers"]]
         for variable in container["env"]
-        if "valueFrom" in variable
+        if "secretKeyRef" in variable.get("valueFrom", {})
     }
     described = set(re.findall(r"--from-literal=([\w-]+)=", (INFRA / "kubernetes" / "platform.yaml").read_text()))
     assert used == described
