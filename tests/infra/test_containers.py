@@ -11,6 +11,7 @@ from typing import Any
 import psycopg2
 import pytest
 import yaml
+from distributed.cli import dask_scheduler, dask_worker
 from sqlalchemy.engine import make_url
 
 from tasks.database import migrate, transaction
@@ -24,13 +25,18 @@ INFRA = ROOT / "infra"
 COMPOSE: dict[str, Any] = yaml.safe_load((INFRA / "compose.yaml").read_text())
 SERVICES: dict[str, Any] = COMPOSE["services"]
 KUSTOMIZATION: dict[str, Any] = yaml.safe_load((INFRA / "kubernetes" / "kustomization.yaml").read_text())
-OBJECTS: list[dict[str, Any]] = [
-    item
-    for name in KUSTOMIZATION["resources"]
-    for item in yaml.safe_load_all((INFRA / "kubernetes" / name).read_text())
+DISTRIBUTED: dict[str, Any] = yaml.safe_load((INFRA / "kubernetes-distributed" / "kustomization.yaml").read_text())
+MANIFESTS = [
+    *(INFRA / "kubernetes" / name for name in KUSTOMIZATION["resources"]),
+    *(INFRA / "kubernetes-distributed" / name for name in DISTRIBUTED["resources"] if name.endswith(".yaml")),
 ]
+OBJECTS: list[dict[str, Any]] = [item for file in MANIFESTS for item in yaml.safe_load_all(file.read_text())]
 DOCKERFILE = (INFRA / "Dockerfile").read_text()
 PODS = {item["metadata"]["name"]: item["spec"]["template"]["spec"] for item in OBJECTS if "template" in item["spec"]}
+VARIABLES = {
+    name: [variable["name"] for container in spec["containers"] for variable in container.get("env", [])]
+    for name, spec in PODS.items()
+}
 CONTAINERS = [
     pytest.param(container, id=f"{pod}/{container['name']}")
     for pod, spec in PODS.items()
@@ -79,7 +85,7 @@ def unknown_options(command: list[str]) -> set[str]:
 def test_every_service_runs_the_platforms_image_with_variables_that_are_read(service: str) -> None:
     described = SERVICES[service]
     assert described["build"] == {"context": "..", "dockerfile": "infra/Dockerfile"}
-    assert set(described["environment"]) <= known_variables()
+    assert set(described.get("environment", {})) <= known_variables()
     assert described["security_opt"] == ["no-new-privileges:true"]
 
 
@@ -118,7 +124,7 @@ def test_volumes_and_files_that_are_mounted_are_there() -> None:
 
 def test_who_loads_models_has_the_home_in_which_tuned_encoders_lie() -> None:
     home = re.findall(r"PRICING_HOME=(\S+)", DOCKERFILE)[0]
-    for name in ("worker", "reprice"):
+    for name in ("worker", "reprice", "dask-worker"):
         assert SERVICES[name]["volumes"] == [f"home:{home}"]
         (container,) = PODS[name]["containers"]
         assert container["volumeMounts"] == [{"name": "home", "mountPath": home}]
@@ -160,8 +166,8 @@ def test_a_container_is_bounded_unprivileged_and_reads_secrets_by_reference(cont
     assert container["securityContext"] == {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
     assert {"cpu", "memory"} <= container["resources"]["requests"].keys()
     assert "memory" in container["resources"]["limits"]
-    assert {variable["name"] for variable in container["env"]} <= known_variables()
-    for variable in container["env"]:
+    assert {variable["name"] for variable in container.get("env", [])} <= known_variables()
+    for variable in container.get("env", []):
         if re.search(r"PASSWORD|SECRET|AUTH_STRING|DATABASE.*URL|STORE_URI", variable["name"]):
             assert variable["valueFrom"]["secretKeyRef"]["name"] == "pricing", variable["name"]
 
@@ -210,10 +216,34 @@ def test_the_worker_alone_has_a_gpu_in_the_cuda_image() -> None:
     assert over["worker"]["build"]["args"].keys() == set(re.findall(r"^ARG (\w+)", DOCKERFILE, re.MULTILINE))
 
 
+def test_dask_is_the_same_in_both_and_where_the_worker_looks_for_it() -> None:
+    for program in (dask_scheduler, dask_worker):
+        name = program.__name__.removeprefix("distributed.cli.").replace("_", "-")
+        (container,) = PODS[name]["containers"]
+        assert container["command"] == SERVICES[name]["command"]
+        known = {option for parameter in program.main.params for option in parameter.opts + parameter.secondary_opts}
+        assert {word for word in container["command"] if word.startswith("--")} <= known
+    assert VARIABLES["dask-worker"] == VARIABLES["worker"]  # both see the same platform
+    (address,) = {word for word in SERVICES["dask-worker"]["command"] if word.startswith("tcp://")}
+    patches = {patch["target"]["name"]: yaml.safe_load(patch["patch"]) for patch in DISTRIBUTED["patches"]}
+    assert patches["worker"][0]["value"] == {"name": "PRICING_DASK_SCHEDULER", "value": address}
+    assert address in (INFRA / "compose.yaml").read_text().split("name: pricing")[0]
+    assert Settings(dask_scheduler=address).dask_scheduler == address
+
+
+def test_nobody_but_the_platform_reaches_dask() -> None:
+    (policy,) = (item["spec"] for item in OBJECTS if item["kind"] == "NetworkPolicy")
+    (chosen,) = policy["podSelector"]["matchExpressions"]
+    assert set(chosen["values"]) == {name for name in PODS if name.startswith("dask")}
+    assert policy["ingress"] == [{"from": [{"podSelector": {"matchLabels": {"app": "pricing"}}}]}]
+    assert not any("ports" in SERVICES[name] for name in ("dask-scheduler", "dask-worker"))
+
+
 def test_the_images_that_are_applied_are_those_that_are_built() -> None:
     version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
     applied = {f"{image['name']}:{image['newTag']}" for image in KUSTOMIZATION["images"]}
     assert applied == set(re.findall(r"--tag (\S+)", DOCKERFILE)) == {f"pricing:{version}", f"pricing-cuda:{version}"}
+    assert all(image in KUSTOMIZATION["images"] for image in DISTRIBUTED["images"])
     used = {parameter.values[0]["image"] for parameter in CONTAINERS}
     assert used == {image["name"] for image in KUSTOMIZATION["images"]}
 
@@ -231,7 +261,7 @@ def test_services_find_their_pods_and_the_secrets_keys_are_all_described() -> No
         variable["valueFrom"]["secretKeyRef"]["key"]
         for spec in PODS.values()
         for container in [*spec.get("initContainers", []), *spec["containers"]]
-        for variable in container["env"]
+        for variable in container.get("env", [])
         if "secretKeyRef" in variable.get("valueFrom", {})
     }
     described = set(re.findall(r"--from-literal=([\w-]+)=", (INFRA / "kubernetes" / "platform.yaml").read_text()))

@@ -41,7 +41,8 @@ def parser() -> Parser:
     compose = docker.add_parser("compose")
     compose.add_argument("--file", type=existing, action="append")
     compose.add_argument("--profile")
-    compose.add_argument("action", choices=["up"])
+    up = compose.add_subparsers(required=True).add_parser("up")
+    up.add_argument("--scale", action="append")
     kubectl = program.add_parser("kubectl")
     kubectl.add_argument("--namespace")
     verbs = kubectl.add_subparsers(required=True)
@@ -60,9 +61,11 @@ def parser() -> Parser:
 
 
 def described(file: Path) -> list[list[str]]:
-    """The commands in a file's comments, further in than the text."""
+    """The commands in a file's comments, further in than the text; variables may stand before them."""
     comments = "\n".join(re.findall(r"^#(.*)$", file.read_text("utf-8"), re.MULTILINE)).replace("\\\n", " ")
-    return [shlex.split(line) for line in re.findall(r"^   ((?:docker|kubectl) .*)$", comments, re.MULTILINE)]
+    return [
+        shlex.split(line) for line in re.findall(r"^   (?:\w+=\S+ )*((?:docker|kubectl) .*)$", comments, re.MULTILINE)
+    ]
 
 
 COMMANDS = [(file.name, command) for file in FILES for command in described(file)]
