@@ -79,7 +79,7 @@ class Recipe(BaseModel):
         1,
         ge=1,
         title="Training processes",
-        description="How many processes of this machine share the training; with CUDA each has a device of its own.",
+        description="How many processes share the training, on all machines; with CUDA each has a device of its own.",
     )
 
     def inputs_hash(self, snapshot: Snapshot) -> str:
