@@ -22,6 +22,8 @@ bench: $(READY)  ## our model beside others on markets whose truth is known: a t
 		$(BIN)/python -m tests.benchmarks.$$part --results results || exit 1; done
 	@$(BIN)/python -m tests.benchmarks.publication --home results/database
 	@$(BIN)/python -m tests.benchmarks.write_paths --home results/written
+	@PREFECT_HOME=results/prefect PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS=120 \
+		$(BIN)/python -m tests.benchmarks.scaling --home results/scaling_home --results results
 	@$(BIN)/python -m tests.benchmarks.realtime --home results/realtime_home --results results
 
 # Debian: apt-get install chromium

@@ -51,6 +51,14 @@ class Settings(BaseSettings):
         pattern=r"^(tcp|tls|ws|wss)://[^\s/]+$",
         description="The Dask scheduler of the runner `distributed` (PRICING_DASK_SCHEDULER).",
     )
+    training_machines: int = Field(
+        default=1, ge=1, description="How many machines share a training (PRICING_TRAINING_MACHINES)."
+    )
+    training_address: str = Field(
+        default="127.0.0.1:29500",
+        pattern=r"^[^\s/:]+:\d+$",
+        description="Where the first of them, the one of the run, listens for the others (PRICING_TRAINING_ADDRESS).",
+    )
     mlflow_tracking_uri: str | None = Field(default=None, validation_alias="MLFLOW_TRACKING_URI", repr=False)
     prefect_api_url: str | None = Field(default=None, validation_alias="PREFECT_API_URL", repr=False)
     prefect_port: int = Field(default=4200, ge=1, le=65535, description="`pricing up` (PRICING_PREFECT_PORT).")

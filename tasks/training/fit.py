@@ -87,7 +87,7 @@ class Recipe(BaseModel):
         ge=1,
         le=1024,
         title="Training processes",
-        description="How many processes of this machine share the training; with CUDA each has a device of its own.",
+        description="How many processes share the training, on all machines; with CUDA each has a device of its own.",
     )
 
     @model_validator(mode="after")

@@ -1,12 +1,12 @@
-"""One fit by several processes of this machine, which share every batch; with CUDA each has a device of its own.
+"""One fit by several processes, which share every batch; with CUDA each has a device of its own.
 
     accelerate launch --num_processes 2 -m tasks.training.fit_processes FOLDER
 
-is what each of them runs, on a folder that `fit_in_processes` wrote; it leaves the fitted model there.
+is what each of them runs, on a folder that `fit_in_processes` wrote; it leaves the fitted model there. They are of this
+machine, or of as many as `Machines` says.
 """
 
 import json
-import os
 import re
 import subprocess
 import sys
@@ -28,6 +28,7 @@ from models.features.decisions import Decisions
 from tasks.servers.processes import end, with_descendants
 from tasks.training.checkpoints import member_checkpoints
 from tasks.training.fits import keep_fit, kept_fit
+from tasks.training.machines import Machines
 
 _END_SECONDS = 5  # of patience with processes that are asked to end
 _LAST_LINES = 15
@@ -47,26 +48,33 @@ def fit_in_processes(
     """Do what `fit_demand` does with so many processes; `folder` keeps the checkpoints of each network.
 
     Raises:
-        TrainingError: a process failed, or there are fewer CUDA devices than processes.
+        TrainingError: a process failed, there are fewer CUDA devices than processes, or machines that would have
+            fewer processes than others.
 
     """
-    devices = torch.cuda.device_count()
-    if 0 < devices < processes:
-        raise TrainingError(f"{processes} processes cannot share {devices} CUDA devices; ask for {devices} at most")
+    machines, devices = Machines.here(), torch.cuda.device_count()
+    wanted = machines.processes_each(processes)
+    if 0 < devices < wanted:
+        raise TrainingError(f"{wanted} processes cannot share {devices} CUDA devices; ask for {devices} at most")
     _write(training, validation, demand, training_config, folder)
-    _launch(processes, folder, progress)
+    with machines.inviting(folder, processes):
+        launch(machines, 0, processes, folder, progress)
     fit = kept_fit(folder)
     assert fit is not None  # noqa: S101 - processes that end well leave one
     return fit
 
 
-def _launch(processes: int, folder: Path, progress: Progress) -> None:
-    """Run the processes to their end, and leave none of them behind whatever happens here."""
+def launch(machines: Machines, rank: int, processes: int, folder: Path, progress: Progress) -> None:
+    """Run this machine's share of the processes to their end, and leave none of them behind whatever happens here.
+
+    Raises:
+        TrainingError: one of them failed.
+
+    """
     command = [
         sys.executable, "-m", "accelerate.commands.launch",
         "--multi_gpu",  # is how accelerate says torchrun; the processes themselves choose the CPU without CUDA
-        f"--num_processes={processes}", "--num_machines=1", "--mixed_precision=no", "--dynamo_backend=no",
-        "--main_process_port=0", f"--num_cpu_threads_per_process={max(1, (os.cpu_count() or 1) // processes)}",
+        *machines.launcher_options(processes, rank), "--mixed_precision=no", "--dynamo_backend=no",
         "-m", "tasks.training.fit_processes", str(folder),
     ]  # fmt: skip
     running = subprocess.Popen(
@@ -138,11 +146,20 @@ def main(folder: Path) -> None:
     settings = json.loads((folder / "settings.json").read_text(encoding="utf-8"))
     configs = DemandConfig(**settings["demand"]), TrainingConfig(**settings["training"])
     with launched_processes(cpu=not torch.cuda.is_available()) as accelerator:
+        _require_one_training(folder)
         progress = _tell if accelerator.is_main_process else None
         checkpoints = member_checkpoints(folder)
         fitted, report = fit_demand(*_read(folder), *configs, accelerator.device, progress, checkpoints, accelerator)
         if accelerator.is_main_process:
             keep_fit(fitted, report, folder)
+
+
+def _require_one_training(folder: Path) -> None:
+    """Refuse to share a training with a machine that read an older invitation: a shared home may show files late."""
+    from accelerate.utils import gather_object
+
+    if len(folders := sorted(set(gather_object([folder.name])))) > 1:
+        raise TrainingError(f"the machines train different models, {' and '.join(folders)}: start the training again")
 
 
 def _tell(*epoch: float) -> None:

@@ -1,7 +1,8 @@
-r"""How the blocks of users scale over worker processes: features extracted and candidates scored by one and by two.
+r"""How the blocks of users scale over worker processes: features extracted, candidates scored, by one and by more.
 
-    PREFECT_HOME=results/prefect .venv/bin/python -m tests.benchmarks.scaling --home results/scaling_home \
-        --results results [--users 16000] [--users-a-block 4000]
+    PREFECT_HOME=results/prefect PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS=120 \
+        .venv/bin/python -m tests.benchmarks.scaling --home results/scaling_home --results results \
+        [--users 16000] [--users-a-block 4000] [--processes 1 2]
 
 Postgres runs beside the workers on the same cores. The processes are up and warm before the clock starts, and the
 counts are measured in turns, the best of the rounds each, since other work on the machine only ever adds to a time.
@@ -50,6 +51,7 @@ from tasks.runners import for_each_block
 from tasks.servers.postgres import stop
 from tasks.settings import Settings
 from tasks.training.extract import cut_offers, extract_block
+from tests.benchmarks.scaling_plot import gains, write_curve
 
 logger = logging.getLogger("pricing.benchmark")
 
@@ -147,12 +149,13 @@ def remove(snapshot: Snapshot) -> None:
 
 
 def main() -> None:
-    """Measure and write `scaling.json`."""
+    """Measure and write `scaling.json` and `scaling.png`."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--home", type=Path, required=True)
     parser.add_argument("--results", type=Path, required=True)
     parser.add_argument("--users", type=int, default=16_000)
     parser.add_argument("--users-a-block", type=int, default=tasks.training.extract.USERS_PER_BLOCK)
+    parser.add_argument("--processes", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--rounds", type=int, default=2)
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.WARNING)
@@ -163,17 +166,18 @@ def main() -> None:
     config = MarketplaceConfig(users=arguments.users, products=500, offers=5 * arguments.users)
     try:
         promotion = filled(config)
-        rounds = [{count: with_processes(promotion, count) for count in (1, 2)} for _ in range(arguments.rounds)]
+        counts = arguments.processes
+        rounds = [{count: with_processes(promotion, count) for count in counts} for _ in range(arguments.rounds)]
     finally:
         stop(Settings().home)
-    best = {count: {name: min(one[count][name] for one in rounds) for name in rounds[0][count]} for count in (1, 2)}
-    speedup = {name: round(best[1][f"{name}_seconds"] / best[2][f"{name}_seconds"], 2) for name in ("extract", "score")}
+    best = {count: {name: min(one[count][name] for one in rounds) for name in rounds[0][count]} for count in counts}
     found = {
-        "users": config.users, "offers": config.offers, "processes": best, "speedup_of_two": speedup, "rounds": rounds,
+        "users": config.users, "offers": config.offers, "processes": best, "gains": gains(best), "rounds": rounds,
         "load_average": os.getloadavg(), "cores": os.cpu_count(),
     }  # fmt: skip
     arguments.results.mkdir(parents=True, exist_ok=True)
     (arguments.results / "scaling.json").write_text(json.dumps(found, indent=2))
+    write_curve(best, arguments.results / "scaling.png")
     print(json.dumps(found, indent=2))  # noqa: T201
 
 

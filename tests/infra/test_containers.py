@@ -1,18 +1,21 @@
-"""No container engine is at hand, so the files are held to what an engine would stumble over."""
+"""What no schema knows: names, ports, variables, volumes and secrets of the containers fit each other and the code."""
 
 import os
 import re
 import subprocess
 import tomllib
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import psycopg2
 import pytest
 import yaml
+from distributed.cli import dask_scheduler, dask_worker
 from sqlalchemy.engine import make_url
 
 from tasks.database import migrate, transaction
+from tasks.servers.environment import QUIET
 from tasks.servers.postgres import _programs, ensure_running
 from tasks.servers.unprivileged import server_account
 from tasks.settings import Settings
@@ -21,11 +24,19 @@ ROOT = Path(__file__).parents[2]
 INFRA = ROOT / "infra"
 COMPOSE: dict[str, Any] = yaml.safe_load((INFRA / "compose.yaml").read_text())
 SERVICES: dict[str, Any] = COMPOSE["services"]
-OBJECTS: list[dict[str, Any]] = [
-    item for path in sorted((INFRA / "kubernetes").glob("*.yaml")) for item in yaml.safe_load_all(path.read_text())
+KUSTOMIZATION: dict[str, Any] = yaml.safe_load((INFRA / "kubernetes" / "kustomization.yaml").read_text())
+DISTRIBUTED: dict[str, Any] = yaml.safe_load((INFRA / "kubernetes-distributed" / "kustomization.yaml").read_text())
+MANIFESTS = [
+    *(INFRA / "kubernetes" / name for name in KUSTOMIZATION["resources"]),
+    *(INFRA / "kubernetes-distributed" / name for name in DISTRIBUTED["resources"] if name.endswith(".yaml")),
 ]
+OBJECTS: list[dict[str, Any]] = [item for file in MANIFESTS for item in yaml.safe_load_all(file.read_text())]
 DOCKERFILE = (INFRA / "Dockerfile").read_text()
 PODS = {item["metadata"]["name"]: item["spec"]["template"]["spec"] for item in OBJECTS if "template" in item["spec"]}
+VARIABLES = {
+    name: [variable["name"] for container in spec["containers"] for variable in container.get("env", [])]
+    for name, spec in PODS.items()
+}
 CONTAINERS = [
     pytest.param(container, id=f"{pod}/{container['name']}")
     for pod, spec in PODS.items()
@@ -51,6 +62,7 @@ def known_variables() -> set[str]:
             "PRICING_WORKER_PASSWORD",
             "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE",
             "MLFLOW_BACKEND_STORE_URI",
+            "PGAPPNAME",
         }
         | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION"}
     )
@@ -73,7 +85,7 @@ def unknown_options(command: list[str]) -> set[str]:
 def test_every_service_runs_the_platforms_image_with_variables_that_are_read(service: str) -> None:
     described = SERVICES[service]
     assert described["build"] == {"context": "..", "dockerfile": "infra/Dockerfile"}
-    assert set(described["environment"]) <= known_variables()
+    assert set(described.get("environment", {})) <= known_variables()
     assert described["security_opt"] == ["no-new-privileges:true"]
 
 
@@ -112,7 +124,7 @@ def test_volumes_and_files_that_are_mounted_are_there() -> None:
 
 def test_who_loads_models_has_the_home_in_which_tuned_encoders_lie() -> None:
     home = re.findall(r"PRICING_HOME=(\S+)", DOCKERFILE)[0]
-    for name in ("worker", "reprice"):
+    for name in ("worker", "reprice", "dask-worker"):
         assert SERVICES[name]["volumes"] == [f"home:{home}"]
         (container,) = PODS[name]["containers"]
         assert container["volumeMounts"] == [{"name": "home", "mountPath": home}]
@@ -150,18 +162,18 @@ def test_commands_exist_with_their_options(service: str) -> None:
 
 @pytest.mark.parametrize("container", CONTAINERS)
 def test_a_container_is_bounded_unprivileged_and_reads_secrets_by_reference(container: dict[str, Any]) -> None:
-    assert container["image"].split(":")[0] == "pricing"
+    assert container["image"] in {image["name"] for image in KUSTOMIZATION["images"]}
     assert container["securityContext"] == {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
     assert {"cpu", "memory"} <= container["resources"]["requests"].keys()
     assert "memory" in container["resources"]["limits"]
-    assert {variable["name"] for variable in container["env"]} <= known_variables()
-    for variable in container["env"]:
+    assert {variable["name"] for variable in container.get("env", [])} <= known_variables()
+    for variable in container.get("env", []):
         if re.search(r"PASSWORD|SECRET|AUTH_STRING|DATABASE.*URL|STORE_URI", variable["name"]):
             assert variable["valueFrom"]["secretKeyRef"]["name"] == "pricing", variable["name"]
 
 
 @pytest.mark.parametrize("name", PODS)
-def test_a_pod_runs_as_the_images_user_and_is_probed_where_it_serves(name: str) -> None:
+def test_a_pod_runs_as_the_images_user_and_is_probed_unless_it_ends(name: str) -> None:
     spec = PODS[name]
     assert spec["securityContext"]["runAsNonRoot"]
     assert f"USER {spec['securityContext']['runAsUser']}" in DOCKERFILE
@@ -170,9 +182,76 @@ def test_a_pod_runs_as_the_images_user_and_is_probed_where_it_serves(name: str) 
         assert volume.get("persistentVolumeClaim", {"claimName": None})["claimName"] in {*claims, None}
     for container in spec["containers"]:
         names = {port["name"] for port in container.get("ports", [])}
-        assert bool(names) == ("readinessProbe" in container) == ("livenessProbe" in container)
-        if names:
-            assert {container[probe]["httpGet"]["port"] for probe in ("readinessProbe", "livenessProbe")} <= names
+        probes = {probe: asked for probe, asked in container.items() if probe.endswith("Probe")}
+        assert ("livenessProbe" in probes) == ("restartPolicy" not in spec)
+        assert bool(names) == ("readinessProbe" in probes)
+        assert {asked["httpGet"]["port"] for asked in probes.values() if "httpGet" in asked} <= names
+        for program, _, module in (asked["exec"]["command"] for asked in probes.values() if "exec" in asked):
+            assert program == "python"
+            assert find_spec(module)
+
+
+def test_the_repricers_health_is_looked_up_by_the_name_of_its_sessions() -> None:
+    (container,) = PODS["reprice"]["containers"]
+    (named,) = (variable for variable in container["env"] if variable["name"] == "PGAPPNAME")
+    assert named["valueFrom"] == {"fieldRef": {"fieldPath": "metadata.name"}}  # each replica's own
+    probe, *command = SERVICES["reprice"]["healthcheck"]["test"]
+    assert (probe, SERVICES["reprice"]["environment"]["PGAPPNAME"]) == ("CMD", "reprice")
+    for kind in ("startupProbe", "livenessProbe"):
+        assert container[kind]["exec"]["command"] == command
+        assert container[kind]["timeoutSeconds"] >= 20  # Python and its imports, on a busy node
+
+
+def test_the_worker_alone_has_a_gpu_in_the_cuda_image() -> None:
+    for name, spec in PODS.items():
+        limits = [container["resources"]["limits"] for container in spec["containers"]]
+        has_gpu = name == "worker"
+        assert (spec.get("nodeSelector") == {"nvidia.com/gpu.present": "true"}) == has_gpu
+        assert [limit.get("nvidia.com/gpu") for limit in limits] == [1 if has_gpu else None]
+        assert {container["image"] for container in spec["containers"]} == {"pricing-cuda" if has_gpu else "pricing"}
+    over = yaml.safe_load((INFRA / "compose.gpu.yaml").read_text())["services"]
+    (device,) = over["worker"]["deploy"]["resources"]["reservations"]["devices"]
+    assert device["capabilities"] == ["gpu"]
+    assert over.keys() == {"worker"}
+    assert over["worker"]["build"]["args"].keys() == set(re.findall(r"^ARG (\w+)", DOCKERFILE, re.MULTILINE))
+
+
+def test_dask_is_the_same_in_both_and_where_the_worker_looks_for_it() -> None:
+    for program in (dask_scheduler, dask_worker):
+        name = program.__name__.removeprefix("distributed.cli.").replace("_", "-")
+        (container,) = PODS[name]["containers"]
+        assert container["command"] == SERVICES[name]["command"]
+        known = {option for parameter in program.main.params for option in parameter.opts + parameter.secondary_opts}
+        assert {word for word in container["command"] if word.startswith("--")} <= known
+    assert VARIABLES["dask-worker"] == VARIABLES["worker"]  # both see the same platform
+    (address,) = {word for word in SERVICES["dask-worker"]["command"] if word.startswith("tcp://")}
+    patches = {patch["target"]["name"]: yaml.safe_load(patch["patch"]) for patch in DISTRIBUTED["patches"]}
+    assert patches["worker"][0]["value"] == {"name": "PRICING_DASK_SCHEDULER", "value": address}
+    assert address in (INFRA / "compose.yaml").read_text().split("name: pricing")[0]
+    assert Settings(dask_scheduler=address).dask_scheduler == address
+
+
+def test_nobody_but_the_platform_reaches_dask() -> None:
+    (policy,) = (item["spec"] for item in OBJECTS if item["kind"] == "NetworkPolicy")
+    (chosen,) = policy["podSelector"]["matchExpressions"]
+    assert set(chosen["values"]) == {name for name in PODS if name.startswith("dask")}
+    assert policy["ingress"] == [{"from": [{"podSelector": {"matchLabels": {"app": "pricing"}}}]}]
+    assert not any("ports" in SERVICES[name] for name in ("dask-scheduler", "dask-worker"))
+
+
+def test_the_images_that_are_applied_are_those_that_are_built() -> None:
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    applied = {f"{image['name']}:{image['newTag']}" for image in KUSTOMIZATION["images"]}
+    assert applied == set(re.findall(r"--tag (\S+)", DOCKERFILE)) == {f"pricing:{version}", f"pricing-cuda:{version}"}
+    assert all(image in KUSTOMIZATION["images"] for image in DISTRIBUTED["images"])
+    used = {parameter.values[0]["image"] for parameter in CONTAINERS}
+    assert used == {image["name"] for image in KUSTOMIZATION["images"]}
+
+
+def test_the_image_sets_what_pricing_up_sets() -> None:
+    lines = re.findall(r"^ENV (.+)$", DOCKERFILE.replace("\\\n", ""), re.MULTILINE)
+    variables = dict(variable.split("=", 1) for line in lines for variable in line.split())
+    assert variables.items() >= QUIET.items()
 
 
 def test_services_find_their_pods_and_the_secrets_keys_are_all_described() -> None:
@@ -182,8 +261,8 @@ def test_services_find_their_pods_and_the_secrets_keys_are_all_described() -> No
         variable["valueFrom"]["secretKeyRef"]["key"]
         for spec in PODS.values()
         for container in [*spec.get("initContainers", []), *spec["containers"]]
-        for variable in container["env"]
-        if "valueFrom" in variable
+        for variable in container.get("env", [])
+        if "secretKeyRef" in variable.get("valueFrom", {})
     }
     described = set(re.findall(r"--from-literal=([\w-]+)=", (INFRA / "kubernetes" / "platform.yaml").read_text()))
     assert used == described

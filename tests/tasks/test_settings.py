@@ -41,6 +41,7 @@ def test_a_wrong_database_url_is_refused_by_name_and_form_without_its_password(
         ("PRICING_MLFLOW_PORT", "five"),
         ("PRICING_POSTGRES_PORT", "0"),
         ("PREFECT_API_URL", "localhost:4200"),
+        ("PRICING_TRAINING_ADDRESS", "trainer"),
     ],
 )
 def test_a_wrong_value_names_its_variable(variable: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:

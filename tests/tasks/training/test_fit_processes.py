@@ -1,8 +1,11 @@
 """One fit by two processes, through what the task calls; each launch is accelerate's own."""
 
 import os
+import subprocess
+import sys
 from dataclasses import replace
 
+import accelerate.utils
 import numpy as np
 import pytest
 import torch
@@ -13,6 +16,7 @@ from models.demand.training import TrainingConfig, TrainingError
 from models.features.content import Encoders, ProductContent
 from models.features.decisions import split_by_time
 from models.simulation.marketplace import MarketplaceConfig, simulate
+from tasks.servers.ports import free_port
 from tasks.servers.processes import with_descendants
 from tasks.training import fit_processes
 from tasks.training.fit_processes import fit_in_processes
@@ -74,6 +78,49 @@ def test_what_a_process_said_last_is_the_error(parts, tmp_path, left_behind):
     with pytest.raises(TrainingError, match=r"2 processes ended with exit code 1(?s:.*)lower the learning rate"):
         fit_in_processes(*parts, DEMAND, wild, 2, tmp_path, stop)
     assert not left_behind()
+
+
+@pytest.fixture
+def two_machines(tmp_path, monkeypatch):
+    """This machine twice, with a home that both see; the second joins the trainings of the first."""
+    monkeypatch.setenv("PRICING_HOME", str(tmp_path))
+    monkeypatch.setenv("PRICING_TRAINING_MACHINES", "2")
+    monkeypatch.setenv("PRICING_TRAINING_ADDRESS", f"127.0.0.1:{free_port(None)}")
+    (tmp_path / "training.json").write_text('{"folder": "killed", "processes": 2, "number": "0"}')  # nobody listens
+    with subprocess.Popen(
+        [sys.executable, "-m", "tasks.training.join", "1"], stderr=subprocess.PIPE, text=True
+    ) as joined:
+        yield joined
+        joined.terminate()
+
+
+@pytest.mark.slow
+def test_two_machines_come_to_the_model_of_one(parts, tmp_path, monkeypatch, two_machines, left_behind):
+    shared, report = fit_in_processes(*parts, DEMAND, TRAINING, 2, tmp_path / "shared", lambda *epoch: None)
+    assert not (tmp_path / "training.json").exists()
+    two_machines.terminate()
+    assert "joining the training in shared" in two_machines.stderr.read()
+    assert two_machines.wait() == 0
+    assert not left_behind()
+
+    monkeypatch.setenv("PRICING_TRAINING_MACHINES", "1")
+    alone, expected = fit_in_processes(*parts, DEMAND, TRAINING, 2, tmp_path / "alone", lambda *epoch: None)
+    np.testing.assert_allclose(report.training.validation_loss, expected.training.validation_loss, rtol=1e-6)
+    curves = [fitted.curve(parts[1]) for fitted in (shared, alone)]
+    np.testing.assert_allclose(curves[0].sensitivity, curves[1].sensitivity, rtol=1e-5)
+    np.testing.assert_allclose(curves[0].valuation, curves[1].valuation, rtol=1e-5)
+
+
+def test_machines_have_as_many_processes_as_each_other(parts, tmp_path, monkeypatch):
+    monkeypatch.setenv("PRICING_TRAINING_MACHINES", "2")
+    with pytest.raises(TrainingError, match="3 processes cannot be shared by 2 machines: ask for a multiple of 2"):
+        fit_in_processes(*parts, DEMAND, TRAINING, 3, tmp_path, stop)
+
+
+def test_a_machine_that_trains_something_else_is_refused(monkeypatch, tmp_path):
+    monkeypatch.setattr(accelerate.utils, "gather_object", lambda names: [*names, "older"])
+    with pytest.raises(TrainingError, match=r"different models, newer and older: start the training again"):
+        fit_processes._require_one_training(tmp_path / "newer")
 
 
 def test_processes_need_a_device_each(parts, tmp_path, monkeypatch):
