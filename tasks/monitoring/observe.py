@@ -15,8 +15,8 @@ from tasks.database import database_url, read_arrow, read_rows, transaction
 from tasks.retries import RETRIED
 from tasks.settings import Settings
 
-MOST_QUOTES = 1_000_000  # of more, whole users are drawn
-MOST_ROWS = 200_000  # of behaviour and of the market, the newest
+MOST_QUOTES = 1_000_000  # of all windows; of more, whole users are drawn
+MOST_ROWS = 100_000  # of behaviour or of the market, in each window and in the reference; of more, a share is drawn
 REFERENCE = timedelta(days=28)  # before the snapshot that the model learnt from
 
 FEATURES = {"behaviour": ("kind", "category", "dwell_seconds"),
@@ -80,12 +80,9 @@ def observed_at(now: datetime, windows: Windows, url: str) -> Observation | None
         group = policy.fairness.group
         quotes["group"] = groups_of_users(connection, live["dataset"], group, quotes["user_id"])
         learnt = {"since": live["as_of"] - REFERENCE, "until": live["as_of"]}
-        current, reference = (
-            {name: _rows(connection, name, times | {"dataset": live["dataset"]}) for name in FEATURES}
-            for times in (period, learnt)
-        )
-    for frame, at in [(quotes, "quoted_at"), *((frame, "at") for frame in current.values())]:
-        frame["window"] = ((frame[at] - period["since"]) // length).astype("int64")
+        current = {name: _by_window(connection, name, live["dataset"], ends, length) for name in FEATURES}
+        reference = {name: _rows(connection, name, learnt | {"dataset": live["dataset"]}) for name in FEATURES}
+    quotes["window"] = ((quotes["quoted_at"] - period["since"]) // length).astype("int64")
     return Observation(
         live["book_id"], live["dataset"], live["model_version"], policy, live["currency"], ends, quotes,
         current, reference, live["queue_seconds"], live["life_spent"], sampled,
@@ -93,12 +90,30 @@ def observed_at(now: datetime, windows: Windows, url: str) -> Observation | None
 
 
 def _quotes(connection: Connection, parameters: dict[str, object]) -> tuple[pd.DataFrame, float]:
-    (counted,) = read_rows(connection, sql.query("monitored_quote_count"), parameters)
-    every = max(1, math.ceil(counted["count"] / MOST_QUOTES))
-    quotes = read_arrow(connection, sql.query("monitored_quotes"), parameters | {"every": every}).to_pandas()
-    return quotes, 1 / every
+    return _sampled(connection, "monitored_quotes", parameters, MOST_QUOTES)
+
+
+def _by_window(
+    connection: Connection, table: str, dataset: str, ends: list[datetime], length: timedelta
+) -> pd.DataFrame:
+    """A table's rows with their ``window``; each window is sampled for itself, so that a busy one empties no other."""
+    windows = (
+        _rows(connection, table, {"dataset": dataset, "since": end - length, "until": end}).assign(window=number)
+        for number, end in enumerate(ends)
+    )
+    return pd.concat(windows, ignore_index=True)
 
 
 def _rows(connection: Connection, table: str, parameters: dict[str, object]) -> pd.DataFrame:
-    found = read_arrow(connection, sql.query(f"monitored_{table}"), parameters | {"most": MOST_ROWS})
-    return pd.DataFrame(found.to_pandas())
+    return _sampled(connection, f"monitored_{table}", parameters, MOST_ROWS)[0]
+
+
+def _sampled(
+    connection: Connection, query: str, parameters: dict[str, object], most: int
+) -> tuple[pd.DataFrame, float]:
+    """About `most` rows of a query at the most, drawn by its own `every`, and the share that was drawn."""
+    text = sql.query(query)
+    counting = f"SELECT count(*) FROM ({text}) AS rows"  # noqa: S608 - the text is ours, its parameters are bound
+    (counted,) = read_rows(connection, counting, parameters | {"every": 1})
+    every = max(1, math.ceil(counted["count"] / most))
+    return read_arrow(connection, text, parameters | {"every": every}).to_pandas(), 1 / every

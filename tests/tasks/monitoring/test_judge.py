@@ -129,6 +129,34 @@ def test_of_many_quotes_whole_users_are_read(book_shop: Any, monkeypatch: pytest
     )
 
 
+def test_a_busy_window_leaves_the_others_their_rows(book_shop: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    book_shop.published()
+    ends = WINDOWS.ends(NOW)
+    for end, each in zip(ends, (1, 1, 20), strict=True):
+        book_shop.run(
+            f"""
+            INSERT INTO data.behaviour (dataset, event_id, user_id, occurred_at, kind)
+            SELECT 'shop', concat_ws(' ', '{end}', user_id, number), user_id, '{end}'::timestamptz - interval '1 minute', 'view'
+            FROM data.users CROSS JOIN generate_series(1, {each}) AS number WHERE dataset = 'shop'
+            """
+        )
+    monkeypatch.setattr("tasks.monitoring.observe.MOST_ROWS", 150)
+    counts = observe(book_shop).current["behaviour"]["window"].value_counts()
+    assert (counts[0], counts[1]) == (150, 150)
+    assert 20 <= counts[2] <= 400  # whole users: the draw is not exact
+    assert counts[2] % 20 == 0
+
+
+def test_the_reference_is_drawn_from_its_whole_span(book_shop: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    early = "occurred_at < (SELECT max(occurred_at) FROM data.behaviour) - interval '14 days'"
+    book_shop.run(f"UPDATE data.behaviour SET kind = 'early' WHERE {early}")
+    book_shop.published()
+    monkeypatch.setattr("tasks.monitoring.observe.MOST_ROWS", 500)
+    kinds = observe(book_shop).reference["behaviour"]["kind"]
+    assert len(kinds) < 1_000
+    assert 0.35 < (kinds == "early").mean() < 0.65
+
+
 def test_the_page_says_what_was_found(book_shop: Any) -> None:
     book_shop.published()
     quote_everyone(book_shop, share_bought=0.2)
