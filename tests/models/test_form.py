@@ -14,6 +14,7 @@ from flows.reprice import RepriceParameters
 from flows.rollback import RollbackParameters
 from flows.simulate import SimulateParameters
 from flows.train import TrainParameters
+from flows.warn import WarnParameters
 from models.form import as_form
 
 FORMS = [
@@ -24,6 +25,7 @@ FORMS = [
     RollbackParameters,
     SimulateParameters,
     TrainParameters,
+    WarnParameters,
 ]
 
 
