@@ -3,13 +3,22 @@
 import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 
 import pandas as pd
 from prefect import task
 from prefect.events import emit_event
 
 import sql
-from models.evidence.drift import Action, Finding, is_alarm, promise_findings, rule_findings
+from models.evidence.drift import (
+    Action,
+    Finding,
+    calibration_finding,
+    is_alarm,
+    promise_findings,
+    response_finding,
+    rule_findings,
+)
 from models.pricing.fairness import price_parity
 from tasks.database import database_url, transaction
 from tasks.monitoring.observe import FEATURES, Observation
@@ -56,8 +65,11 @@ def judge(observation: Observation, at_least: int, false_alarm: float) -> Survei
 
 
 @task
-def raise_alarms(surveillance: Surveillance, observation: Observation) -> list[Alarm]:
-    """Record each alarm and emit its event, once for a window and model version; returns the new ones."""
+def raise_alarms(surveillance: Surveillance, observation: Observation, window_hours: float) -> list[Alarm]:
+    """Record each alarm and emit its event, once for a check and model version in the hours of a window.
+
+    Returns those that are new, however often the same breach is looked at meanwhile.
+    """
     new = []
     for alarm in surveillance.alarms:
         row = {
@@ -67,9 +79,10 @@ def raise_alarms(surveillance: Surveillance, observation: Observation) -> list[A
             "checks": list(alarm.checks),
             "book_id": observation.book_id,
         }
+        told_since = observation.ends[-1] - timedelta(hours=window_hours)
         # Emitted before the commit: a crash between the two repeats an alarm, and never loses one.
         with transaction(database_url(Settings())) as connection, connection.cursor() as cursor:
-            cursor.execute(sql.query("raise_alarm"), row)
+            cursor.execute(sql.query("raise_alarm"), row | {"told_since": told_since})
             if cursor.fetchone() is None:
                 continue
             emit_event(
@@ -88,8 +101,12 @@ def raise_alarms(surveillance: Surveillance, observation: Observation) -> list[A
 def _findings(observation: Observation, number: int, false_alarm: float) -> Iterator[Finding]:
     policy = observation.policy
     quotes = observation.quotes[observation.quotes["window"] == number]
-    answered = quotes.dropna(subset=["purchased", "sensitivity", "valuation", "unit_cost"])
-    yield from promise_findings(answered, false_alarm)
+    answered = observation.quotes.dropna(subset=["purchased", "sensitivity", "valuation", "unit_cost"])
+    yield from promise_findings(answered[answered["window"] == number], false_alarm)
+    # Of random prices, or of a tenth of all, one window has too few: here all up to this one speak together.
+    so_far = answered[answered["window"] <= number]
+    yield response_finding(so_far, false_alarm)
+    yield calibration_finding(so_far, false_alarm)
     yield from rule_findings(quotes, policy.exploration.share, false_alarm)
     if policy.fairness.parity_bound is not None:
         yield _parity(quotes, policy.fairness.parity_bound)

@@ -25,16 +25,14 @@ FEATURES = {"behaviour": ("kind", "category", "dwell_seconds"),
 
 @dataclass(frozen=True)
 class Windows:
-    """So many windows of so many hours; they end where a whole number of windows has passed since 1970."""
+    """So many windows of so many hours, the newest of which ends now."""
 
     hours: float
     count: int
 
     def ends(self, now: datetime) -> list[datetime]:
-        """The end of each, oldest first; none is in the future, so a window never changes its name."""
-        length = timedelta(hours=self.hours)
-        newest = datetime.fromtimestamp(now.timestamp() // length.total_seconds() * length.total_seconds(), UTC)
-        return [newest - number * length for number in reversed(range(self.count))]
+        """The end of each, oldest first."""
+        return [now - number * timedelta(hours=self.hours) for number in reversed(range(self.count))]
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """Monitoring on a real database: quotes and their outcomes in, findings and alarms out."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -12,12 +13,15 @@ from pydantic import ValidationError
 
 import tasks.monitoring.judge
 from flows.monitor import MonitorParameters, monitor
+from models.evidence.drift import response_finding
+from models.pricing.policy import PricingPolicy
 from tasks.markdown import GAP
-from tasks.monitoring.judge import Surveillance, judge, raise_alarms
-from tasks.monitoring.observe import Observation, Windows, observed_at
+from tasks.monitoring.judge import Alarm, Surveillance, judge, raise_alarms
+from tasks.monitoring.observe import FEATURES, Observation, Windows, observed_at
 from tasks.monitoring.report import monitor_page
 
 NOW = datetime.now(UTC)
+POLICY = PricingPolicy()
 WINDOWS = Windows(hours=1, count=3)
 
 
@@ -54,10 +58,9 @@ def test_without_prices_there_is_nothing_to_monitor(book_shop: Any) -> None:
     assert "pricing run" in state.message
 
 
-def test_windows_end_on_whole_hours_and_not_in_the_future() -> None:
+def test_the_newest_window_ends_now() -> None:
     ends = Windows(hours=2, count=3).ends(datetime(2026, 5, 4, 13, 40, tzinfo=UTC))
-    assert [end.hour for end in ends] == [8, 10, 12]
-    assert {end.minute for end in ends} == {0}
+    assert [(end.hour, end.minute) for end in ends] == [(9, 40), (11, 40), (13, 40)]
 
 
 def test_a_model_that_keeps_its_promises_raises_nothing(book_shop: Any) -> None:
@@ -80,12 +83,29 @@ def test_demand_that_falls_asks_for_training_and_says_so_once(book_shop: Any, mo
     assert {"purchases", "profit", "loss"} <= breached(surveillance)
     events: list[str] = []
     monkeypatch.setattr(tasks.monitoring.judge, "emit_event", lambda event, **_: events.append(event))
-    raised = raise_alarms.fn(surveillance, observation)
+    raised = raise_alarms.fn(surveillance, observation, 24)
     assert [alarm.event for alarm in raised] == events
     assert {"pricing.monitor.retrain", "pricing.monitor.roll_back"} <= set(events)
-    assert raise_alarms.fn(judge.fn(observe(book_shop), 1, 0.01), observation) == []
+    assert raise_alarms.fn(judge.fn(observe(book_shop), 1, 0.01), observation, 24) == []
     stored = book_shop.rows("SELECT action, checks FROM pricing.alarms ORDER BY action")
     assert set(stored["action"]) == {alarm.action for alarm in raised}
+
+
+def test_an_hourly_look_repeats_an_alarm_only_for_another_check_model_or_day(
+    book_shop: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    book_shop.published()
+    monkeypatch.setattr(tasks.monitoring.judge, "emit_event", lambda *_, **__: None)
+
+    def raised(hours: float, *checks: str, version: int = 1) -> int:
+        found = Surveillance([], (Alarm("warn", checks),))
+        return len(raise_alarms.fn(found, replace(observation, model_version=version, ends=[NOW + timedelta(hours=hours)]), 24))
+
+    observation = observe(book_shop)
+    assert [raised(hours, "parity") for hours in range(24)] == [1, *[0] * 23]
+    assert raised(10, "parity", "life_spent") == 1
+    assert [raised(11, "life_spent"), raised(11, "parity", version=2)] == [0, 1]
+    assert [raised(hours, "life_spent") for hours in (33.5, 34.5)] == [0, 1]
 
 
 def test_one_window_of_three_is_not_enough_where_chance_can_do_it(book_shop: Any) -> None:
@@ -93,6 +113,29 @@ def test_one_window_of_three_is_not_enough_where_chance_can_do_it(book_shop: Any
     quote_everyone(book_shop, share_bought=0.2)
     asked = {check for alarm in judge.fn(observe(book_shop), 2, 0.01).alarms for check in alarm.checks}
     assert not {"purchases", "profit", "loss"} & asked
+
+
+def test_windows_that_say_too_little_alone_find_a_steeper_answer_to_price_together() -> None:
+    random = np.random.default_rng(2)
+    count = 5_000
+    quotes = pd.DataFrame(
+        {
+            "window": np.repeat(np.arange(5), count // 5), "user_id": random.integers(0, 900, count).astype(str),
+            "product_id": "p", "price": random.uniform(6, 10, count), "list_price": 10.0, "uniform_price": 10.0,
+            "lower": 6.0, "upper": 10.0, "unit_cost": 4.0, "quantity": 1.0, "randomised": random.random(count) < 0.1,
+            "sensitivity": 6.0, "valuation": 0.7, "group": None,
+        }
+    )  # fmt: skip
+    ratio = quotes["price"] / 10
+    quotes["purchased"] = random.random(count) < 1 / (1 + np.exp(6.0 * (ratio - 0.7) + 4.0 * (ratio - 0.8)))
+    nothing = {name: pd.DataFrame(columns=["window", *columns]) for name, columns in FEATURES.items()}
+    ends = Windows(hours=24, count=5).ends(NOW)
+    observation = Observation(1, "shop", 1, POLICY, "EUR", ends, quotes, nothing, nothing, 0.0, 0.0, 1.0)
+    surveillance = judge.fn(observation, 2, 0.01)
+    response = [one for window in surveillance.findings for one in window if one.check == "price_response"]
+    assert [one.rows for one in response] == list(np.cumsum(quotes[quotes["randomised"]].groupby("window").size()))
+    assert not response_finding(quotes[quotes["window"] == 4], 0.01).is_breached
+    assert "price_response" in {check for alarm in surveillance.alarms for check in alarm.checks}
 
 
 def test_a_quote_outside_its_interval_is_an_alarm_at_once(book_shop: Any) -> None:
