@@ -1,7 +1,8 @@
 """Observe: what was quoted, what came of it, and what users and the market do, in the last windows of time."""
 
+import json
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime, timedelta
 
 import pandas as pd
@@ -16,11 +17,26 @@ from tasks.retries import RETRIED
 from tasks.settings import Settings
 
 MOST_QUOTES = 1_000_000  # of all windows; of more, whole users are drawn
-MOST_ROWS = 100_000  # of behaviour or of the market, in each window and in the reference; of more, a share is drawn
+MOST_ROWS = 100_000  # of each feature table, in each window and in the reference; of more, a share is drawn
 REFERENCE = timedelta(days=28)  # before the snapshot that the model learnt from
 
-FEATURES = {"behaviour": ("kind", "category", "dwell_seconds"),
-            "market": ("competitor_price_to_list", "demand_index", "supply_index")}  # fmt: skip
+# By their queries monitored_*: what users do, what the market does, who is offered a price, and in which context.
+FEATURES = ("behaviour", "market", "users", "offers")
+
+
+@dataclass(frozen=True)
+class Freshness:
+    """How old things are: the longest wait for a price, the book, what its model learnt from, and the newest data.
+
+    ``life_spent`` is a share of the book's life. Data are as old as the collection that first had a row as new as
+    ``newest_row``, so that a history of long ago is not old, and a source that brings nothing new is.
+    """
+
+    queue_seconds: float
+    life_spent: float
+    model_days: float
+    data_days: float
+    newest_row: datetime
 
 
 @dataclass(frozen=True)
@@ -37,10 +53,11 @@ class Windows:
 
 @dataclass(frozen=True)
 class Observation:
-    """The live book and what the windows hold: ``quotes``, ``behaviour`` and ``market`` have the column ``window``.
+    """The live book and what the windows hold: ``quotes`` and the tables of ``current`` have the column ``window``.
 
-    ``reference`` holds behaviour and market as the model learnt from them, by table. Windows are numbered from 0, the
-    oldest. ``sampled_users`` is the share of users whose quotes were read.
+    ``reference`` holds the same tables, without that column, from before the data that the model learnt from end: a
+    snapshot is a hash and not a copy, so they are today's rows of that time. Windows are numbered from 0, the oldest.
+    ``sampled_users`` is the share of users whose quotes were read.
     """
 
     book_id: int
@@ -52,8 +69,7 @@ class Observation:
     quotes: pd.DataFrame
     current: dict[str, pd.DataFrame]
     reference: dict[str, pd.DataFrame]
-    queue_seconds: float
-    life_spent: float
+    freshness: Freshness
     sampled_users: float
 
 
@@ -83,7 +99,7 @@ def observed_at(now: datetime, windows: Windows, url: str) -> Observation | None
     quotes["window"] = ((quotes["quoted_at"] - period["since"]) // length).astype("int64")
     return Observation(
         live["book_id"], live["dataset"], live["model_version"], policy, live["currency"], ends, quotes,
-        current, reference, live["queue_seconds"], live["life_spent"], sampled,
+        current, reference, Freshness(**{field.name: live[field.name] for field in fields(Freshness)}), sampled,
     )  # fmt: skip
 
 
@@ -103,7 +119,8 @@ def _by_window(
 
 
 def _rows(connection: Connection, table: str, parameters: dict[str, object]) -> pd.DataFrame:
-    return _sampled(connection, f"monitored_{table}", parameters, MOST_ROWS)[0]
+    rows, _ = _sampled(connection, f"monitored_{table}", parameters, MOST_ROWS)
+    return _in_columns(rows["attributes"]) if "attributes" in rows else rows
 
 
 def _sampled(
@@ -115,3 +132,8 @@ def _sampled(
     (counted,) = read_rows(connection, counting, parameters | {"every": 1})
     every = max(1, math.ceil(counted["count"] / most))
     return read_arrow(connection, text, parameters | {"every": every}).to_pandas(), 1 / every
+
+
+def _in_columns(attributes: pd.Series) -> pd.DataFrame:
+    """One column for each attribute that any row has, from their JSON."""
+    return pd.DataFrame.from_records([json.loads(text) for text in attributes])

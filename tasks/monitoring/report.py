@@ -12,6 +12,7 @@ from models.evidence.drift import Finding
 from tasks.markdown import markdown_table
 from tasks.monitoring.judge import Surveillance
 from tasks.monitoring.observe import Observation
+from tasks.monitoring.trends import trend_plot, trend_table, trends
 from tasks.plots import ACCENT, INK, MUTED, data_url
 
 FEW_ANSWERS = 100  # fewer do not fill ten parts
@@ -19,9 +20,15 @@ FEW_ANSWERS = 100  # fewer do not fill ten parts
 
 @task
 def report_monitoring(surveillance: Surveillance, observation: Observation) -> None:
-    """Keep the findings as a Markdown page, and promised against realised purchases and profit as a plot."""
+    """Keep the findings as a Markdown page; the rules' trends, and promised against realised, as plots."""
     create_markdown_artifact(
         monitor_page(surveillance, observation), key="monitor", description=f"Book {observation.book_id}"
+    )
+    policy = observation.policy
+    create_image_artifact(
+        data_url(trend_plot(trends(observation), policy.exploration.share, policy.fairness.parity_bound)),
+        key="monitor-trends",
+        description="Quotes outside their interval, the gap between groups and the explored share, by window.",
     )
     if len(answered := with_promises(observation.quotes)):
         create_image_artifact(
@@ -55,6 +62,7 @@ def monitor_page(surveillance: Surveillance, observation: Observation) -> str:
             right=["newest", "limit", "rows"],
         ),
     ]
+    lines += ["", "## Window by window", "", trend_table(trends(observation), observation.policy.exploration.share)]
     if len(answered) >= FEW_ANSWERS:
         lines += ["", "## Promised and realised purchases, by tenth of the promise", "", _calibration(answered)]
     return "\n".join(lines)
@@ -73,7 +81,8 @@ def _row(finding: Finding, surveillance: Surveillance) -> list[str]:
     value = "" if np.isnan(finding.value) else f"{finding.value:.2f}"
     action = finding.action.replace("_", " ")
     name = finding.check.replace("_", " ")
-    return [name, action, value, f"{finding.limit:.2f}", f"{finding.rows:,}", finding.excess, marks]
+    limit = "" if np.isnan(finding.limit) else f"{finding.limit:.2f}"
+    return [name, action, value, limit, f"{finding.rows:,}", finding.excess, marks]
 
 
 def _calibration(answered: pd.DataFrame) -> str:

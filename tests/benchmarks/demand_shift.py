@@ -35,7 +35,7 @@ from models.simulation.demand_shift import DemandShift
 from models.simulation.live_market import LiveMarket, with_history
 from models.simulation.marketplace import Marketplace, MarketplaceConfig, simulate
 from tasks.monitoring.judge import judge
-from tasks.monitoring.observe import FEATURES, REFERENCE, Observation
+from tasks.monitoring.observe import REFERENCE, Freshness, Observation
 from tests.benchmarks.closed_loop import CURRENCY, policy, policy_bounds
 from tests.benchmarks.demand_shift_report import write_report
 from tests.benchmarks.embeddings import product_content
@@ -44,6 +44,8 @@ logger = logging.getLogger("pricing.benchmark")
 Array = NDArray[np.float64]
 
 DAY = pd.Timedelta(days=1)
+FEATURES = {"behaviour": ["kind", "category", "dwell_seconds"],
+            "market": ["competitor_price_to_list", "demand_index", "supply_index"]}  # fmt: skip
 LOOK_BACK, AT_LEAST, FALSE_ALARM = 5, 2, 0.01  # the defaults of the flow `monitor`
 VALIDATION_DAYS = 3
 SHIFTS = {"none": {}, "willingness × 0.85": {"willingness": 0.85}, "sensitivity × 1.4": {"sensitivity": 1.4}}
@@ -128,10 +130,12 @@ def observed(quotes: pd.DataFrame, live: LiveMarket, days: Sequence[int], *, fea
     )
     for frame in current.values():
         frame["window"] = ((frame["at"] - period[0]) // DAY).astype("int64")
+    reference = {name: frame[FEATURES[name]] for name, frame in reference.items()}
+    fresh = Freshness(0.0, 0.0, 0.0, 0.0, ends[-1].to_pydatetime())
     seen = quotes[quotes["window"].between(days[0], days[-1])]
     return Observation(
         1, "marketplace", 1, policy(), CURRENCY, [end.to_pydatetime() for end in ends],
-        seen.assign(window=seen["window"] - first), current, reference, 0.0, 0.0, 1.0,
+        seen.assign(window=seen["window"] - first), current, reference, fresh, 1.0,
     )  # fmt: skip
 
 

@@ -13,11 +13,11 @@ from pydantic import ValidationError
 
 import tasks.monitoring.judge
 from flows.monitor import MonitorParameters, monitor
-from models.evidence.drift import response_finding
-from models.pricing.policy import PricingPolicy
+from models.evidence.drift import Finding, response_finding
+from models.pricing.policy import Fairness, PricingPolicy
 from tasks.markdown import GAP
 from tasks.monitoring.judge import Alarm, Surveillance, judge, raise_alarms
-from tasks.monitoring.observe import FEATURES, Observation, Windows, observed_at
+from tasks.monitoring.observe import Freshness, Observation, Windows, observed_at
 from tasks.monitoring.report import monitor_page
 
 NOW = datetime.now(UTC)
@@ -99,7 +99,9 @@ def test_an_hourly_look_repeats_an_alarm_only_for_another_check_model_or_day(
 
     def raised(hours: float, *checks: str, version: int = 1) -> int:
         found = Surveillance([], (Alarm("warn", checks),))
-        return len(raise_alarms.fn(found, replace(observation, model_version=version, ends=[NOW + timedelta(hours=hours)]), 24))
+        return len(
+            raise_alarms.fn(found, replace(observation, model_version=version, ends=[NOW + timedelta(hours=hours)]), 24)
+        )
 
     observation = observe(book_shop)
     assert [raised(hours, "parity") for hours in range(24)] == [1, *[0] * 23]
@@ -128,9 +130,9 @@ def test_windows_that_say_too_little_alone_find_a_steeper_answer_to_price_togeth
     )  # fmt: skip
     ratio = quotes["price"] / 10
     quotes["purchased"] = random.random(count) < 1 / (1 + np.exp(6.0 * (ratio - 0.7) + 4.0 * (ratio - 0.8)))
-    nothing = {name: pd.DataFrame(columns=["window", *columns]) for name, columns in FEATURES.items()}
     ends = Windows(hours=24, count=5).ends(NOW)
-    observation = Observation(1, "shop", 1, POLICY, "EUR", ends, quotes, nothing, nothing, 0.0, 0.0, 1.0)
+    fresh = Freshness(0.0, 0.0, 0.0, 0.0, NOW)
+    observation = Observation(1, "shop", 1, POLICY, "EUR", ends, quotes, {}, {}, fresh, 1.0)
     surveillance = judge.fn(observation, 2, 0.01)
     response = [one for window in surveillance.findings for one in window if one.check == "price_response"]
     assert [one.rows for one in response] == list(np.cumsum(quotes[quotes["randomised"]].groupby("window").size()))
@@ -156,6 +158,74 @@ def test_events_of_a_new_kind_shift_a_feature(book_shop: Any) -> None:
     kind = next(finding for finding in surveillance.findings[-1] if finding.check == "feature kind")
     assert kind.is_breached
     assert kind.excess.startswith("other: ")
+
+
+def found(observation: Observation, check: str) -> Finding:
+    newest = judge.fn(observation, 1, 0.01).findings[-1]
+    return next(finding for finding in newest if finding.check == check)
+
+
+def test_a_context_of_another_kind_shifts_and_quotes_without_one_do_not(book_shop: Any) -> None:
+    book_shop.published()
+    quote_everyone(book_shop, share_bought=1.0)
+    observation = observe(book_shop)
+    assert not found(observation, "feature attr_age").is_breached
+    assert np.isnan(found(observation, "feature context_device").value)  # a quote has no context
+    at = WINDOWS.ends(NOW)[-1] - timedelta(minutes=20)
+    book_shop.run(
+        f"""
+        INSERT INTO data.offers (dataset, offer_id, user_id, product_id, offered_at, price, purchased, attributes)
+        SELECT 'shop', 'new ' || user_id, user_id, 'p01', '{at}', 9, false, '{{"context_device": "watch"}}'
+        FROM data.users
+        """
+    )
+    context = found(observe(book_shop), "feature context_device")
+    assert context.is_breached
+    assert context.excess.startswith(("other: 0", "watch: 0"))
+
+
+def test_an_audience_of_other_users_shifts_their_attributes(book_shop: Any) -> None:
+    book_shop.published()
+    shown = "SELECT pricing.quote(user_id, 'p01') FROM data.users WHERE (attributes ->> 'attr_age')::float8 > 50"
+    book_shop.run(shown)
+    book_shop.run(f"UPDATE pricing.quotes SET quoted_at = '{NOW - timedelta(minutes=20)}'")
+    age = found(observe(book_shop), "feature attr_age")
+    assert age.is_breached
+    assert 30 <= age.rows < 150
+
+
+def test_a_source_that_brings_nothing_new_and_an_old_model_warn_and_a_history_does_not(book_shop: Any) -> None:
+    book_shop.published()
+    book_shop.run("UPDATE data.snapshots SET created_at = now()")
+    calm = observe(book_shop)
+    assert not found(calm, "data_days").is_breached
+    assert not found(calm, "model_days").is_breached
+    assert "newest of 2026-03" in found(calm, "data_days").excess
+    book_shop.run("UPDATE data.snapshots SET created_at = now() - interval '29 days'")
+    stale = {check for alarm in judge.fn(observe(book_shop), 3, 0.01).alarms for check in alarm.checks}
+    assert {"data_days", "model_days"} <= stale
+    book_shop.run(
+        "INSERT INTO data.snapshots SELECT 'newer', dataset, currency, row_counts, as_of + interval '1 day', validation "
+        "FROM data.snapshots"
+    )
+    later = judge.fn(observe(book_shop), 3, 0.01).findings[-1]
+    assert {one.check for one in later if one.is_breached} & {"data_days", "model_days"} == {"model_days"}
+
+
+def test_parity_is_told_without_a_bound_and_breaches_one_alone(book_shop: Any) -> None:
+    book_shop.published()
+    quote_everyone(book_shop, share_bought=1.0)
+    book_shop.run(
+        "UPDATE pricing.quotes SET price = lower FROM data.users "
+        "WHERE users.user_id = quotes.user_id AND protected_group = 'a' AND source = 'personal'"
+    )
+    observation = observe(book_shop)
+    told = found(observation, "parity")
+    assert told.value > 0.01
+    assert "between the mean prices of groups" in told.excess
+    assert not told.is_breached
+    bounded = POLICY.model_copy(update={"fairness": Fairness(parity_bound=0.005)})
+    assert found(replace(observation, policy=bounded), "parity").is_breached
 
 
 def test_of_many_quotes_whole_users_are_read(book_shop: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -210,6 +280,7 @@ def test_the_page_says_what_was_found(book_shop: Any) -> None:
     assert "| purchases | retrain |" in page
     assert "——✗ |" in page
     assert "by tenth of the promise" in page
+    assert f"| {observation.ends[-1]:%Y-%m-%d %H:%M} | {len(observation.quotes):,} | 0 |" in page
 
 
 def test_the_flow_leaves_its_page_and_plot_with_the_run(book_shop: Any) -> None:
@@ -221,7 +292,7 @@ def test_the_flow_leaves_its_page_and_plot_with_the_run(book_shop: Any) -> None:
             artifacts = client.read_artifacts()
     # Whatever the clock says by now, one of the three windows holds the quotes.
     assert any(finding.is_breached for window in surveillance.findings for finding in window)
-    assert {artifact.key for artifact in artifacts} == {"monitor", "monitor-promises"}
+    assert {artifact.key for artifact in artifacts} == {"monitor", "monitor-promises", "monitor-trends"}
 
 
 def test_more_windows_in_breach_than_there_are_is_refused() -> None:
