@@ -44,8 +44,8 @@ class Settings(BaseSettings):
     )
     alert_url: SecretStr | None = Field(
         default=None,
-        description="A web address that alarms are posted to as JSON with the key `text`, as Slack, Mattermost and others"
-        " take them (PRICING_ALERT_URL).",
+        description="A web address that alarms are posted to as JSON with the key `text`, as Slack and others take them"
+        " (PRICING_ALERT_URL).",
     )
     pseudonyms: bool = Field(
         default=False,

@@ -30,8 +30,14 @@ def trend_table(table: pd.DataFrame, explored: float) -> str:
     """The same as Markdown, beside the share that the policy explores."""
     columns = ["up to", "quotes", "outside their interval", "gap between groups", f"explored, of {explored:.1%}"]
     rows = (
-        [f"{end:%Y-%m-%d %H:%M}", f"{row.quotes:,.0f}", f"{row.outside:,.0f}", _share(row.gap), _share(row.explored)]
-        for end, row in zip(table.index, table.itertuples(index=False), strict=True)
+        [
+            f"{end:%Y-%m-%d %H:%M}",
+            f"{row['quotes']:,.0f}",
+            f"{row['outside']:,.0f}",
+            _share(row["gap"]),
+            _share(row["explored"]),
+        ]
+        for end, row in zip(table.index, table.to_dict("records"), strict=True)
     )
     return markdown_table(columns, rows, right=columns[1:])
 

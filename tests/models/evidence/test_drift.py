@@ -13,9 +13,9 @@ from models.evidence.drift import (
     RESPONSE_TOLERANCE,
     Finding,
     LabelShift,
+    calibration_finding,
     is_alarm,
     labelled,
-    calibration_finding,
     promise_findings,
     response_finding,
     rule_findings,
@@ -70,7 +70,7 @@ def test_a_fall_in_demand_shows_in_purchases_and_profit() -> None:
 
 
 def miscalibrated(seed: int, share: float) -> pd.DataFrame:
-    """Quotes whose promises are right on the whole; of the lowest tenths, a share more is bought, of the highest less."""
+    """Quotes whose promises are right on the whole; of low ones more is bought, of high ones a share less."""
     quotes = answered(seed)
     ratio = quotes["price"] / quotes["list_price"]
     promised = expit(quotes["sensitivity"] * (quotes["valuation"] - ratio))

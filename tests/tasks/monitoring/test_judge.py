@@ -205,8 +205,8 @@ def test_a_source_that_brings_nothing_new_and_an_old_model_warn_and_a_history_do
     stale = {check for alarm in judge.fn(observe(book_shop), 3, 0.01).alarms for check in alarm.checks}
     assert {"data_days", "model_days"} <= stale
     book_shop.run(
-        "INSERT INTO data.snapshots SELECT 'newer', dataset, currency, row_counts, as_of + interval '1 day', validation "
-        "FROM data.snapshots"
+        "INSERT INTO data.snapshots SELECT 'newer', dataset, currency, row_counts, as_of + interval '1 day', "
+        "validation FROM data.snapshots"
     )
     later = judge.fn(observe(book_shop), 3, 0.01).findings[-1]
     assert {one.check for one in later if one.is_breached} & {"data_days", "model_days"} == {"model_days"}
@@ -249,7 +249,8 @@ def test_a_busy_window_leaves_the_others_their_rows(book_shop: Any, monkeypatch:
         book_shop.run(
             f"""
             INSERT INTO data.behaviour (dataset, event_id, user_id, occurred_at, kind)
-            SELECT 'shop', concat_ws(' ', '{end}', user_id, number), user_id, '{end}'::timestamptz - interval '1 minute', 'view'
+            SELECT 'shop', concat_ws(' ', '{end}', user_id, number), user_id,
+                   '{end}'::timestamptz - interval '1 minute', 'view'
             FROM data.users CROSS JOIN generate_series(1, {each}) AS number WHERE dataset = 'shop'
             """
         )
