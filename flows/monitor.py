@@ -57,5 +57,5 @@ def monitor(parameters: MonitorParameters) -> Surveillance | None:
         return Completed(name="NothingLive", message=NOTHING_LIVE)  # type: ignore[return-value]  # the run's state
     surveillance = judge(observation, parameters.at_least, parameters.false_alarm)
     report_monitoring(surveillance, observation)
-    raise_alarms(surveillance, observation)
+    raise_alarms(surveillance, observation, parameters.window_hours)
     return surveillance

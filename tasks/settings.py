@@ -42,6 +42,11 @@ class Settings(BaseSettings):
         default=None,
         description="The SQLAlchemy URL to collect from, for the source `database` (PRICING_SOURCE_URL).",
     )
+    alert_url: SecretStr | None = Field(
+        default=None,
+        description="A web address that alarms are posted to as JSON with the key `text`, as Slack and others take them"
+        " (PRICING_ALERT_URL).",
+    )
     pseudonyms: bool = Field(
         default=False,
         description="Store user ids as keyed hashes, from a database's first collection on (PRICING_PSEUDONYMS).",
@@ -102,6 +107,13 @@ class Settings(BaseSettings):
         if match is None:
             raise ValueError(f"expected {URL_FORM}, with any of @ : / ? # % in the password percent-encoded")
         return SecretStr(f"postgresql+psycopg2://{match['rest']}")
+
+    @field_validator("alert_url")
+    @classmethod
+    def _web_secret(cls, url: SecretStr | None) -> SecretStr | None:
+        if url is not None and not _WEB_URL.fullmatch(url.get_secret_value()):
+            raise ValueError("expected http://HOST/PATH or https://HOST/PATH")
+        return url
 
     @field_validator("prefect_api_url")
     @classmethod

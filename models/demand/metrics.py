@@ -51,7 +51,7 @@ def evaluate(
     """
     y, p = outcomes.purchased, np.clip(probability, _EDGE, 1 - _EDGE)
     loss, base = _log_loss(y, p), _log_loss(y, np.full(len(y), base_rate))
-    gap = _by_bin(p - y, _decile(p, outcomes.weight))
+    gap = _by_bin(p - y, decile(p, outcomes.weight))
     means: dict[str, tuple[list[Array], Callable[[Array], Array]]] = {
         "log_loss": ([loss], lambda total: total[..., 0]),
         "normalised_improvement": (
@@ -80,7 +80,7 @@ def calibration_table(outcomes: Outcomes, probability: Array) -> pd.DataFrame:
     """Rows, weight, mean predicted and observed purchase rate for each tenth of the predictions, low to high."""
     rows = pd.DataFrame(
         {
-            "decile": _decile(probability, outcomes.weight) + 1,
+            "decile": decile(probability, outcomes.weight) + 1,
             "rows": 1,
             "weight": outcomes.weight,
             "predicted": probability * outcomes.weight,
@@ -147,7 +147,7 @@ def _log_loss(y: Array, p: Array) -> Array:
     return np.asarray(-(y * np.log(p) + (1 - y) * np.log1p(-p)))
 
 
-def _decile(probability: Array, weight: Array) -> NDArray[np.int64]:
+def decile(probability: Array, weight: Array) -> NDArray[np.int64]:
     """Tenth of the total weight that each prediction falls in, 0 to 9; equal predictions stay together."""
     order = np.argsort(probability, kind="stable")
     reached = np.cumsum(weight[order]) - weight[order] / 2

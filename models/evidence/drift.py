@@ -1,7 +1,7 @@
 """Drift: what the model promised against what happened, window by window, and when the difference is an alarm."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Literal, Self
 
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from scipy.stats import chi2, norm
 
 from models.demand.demand_curve import DemandCurve
+from models.demand.metrics import decile
 
 FloatArray = NDArray[np.float64]
 
@@ -20,6 +21,7 @@ PURCHASES_TOLERANCE = 0.1  # of the purchases promised
 PROFIT_TOLERANCE = 0.1  # of the profit promised
 LOSS_TOLERANCE = 0.5  # of the profit promised: beyond it prices do harm
 RESPONSE_TOLERANCE = 0.25  # of every user's sensitivity
+CALIBRATION_TOLERANCE = 0.3  # of the purchases promised in a tenth of the quotes
 FEW_USERS = 30  # with fewer, sums over users are not near enough to normal
 DIVERGENCE_LIMIT = 0.125  # Kullback-Leibler, in nats: half of the stability index that is called a major shift
 
@@ -47,35 +49,56 @@ class Finding:
 def promise_findings(answered: pd.DataFrame, false_alarm: float) -> list[Finding]:
     """Compare one window's answered quotes with what the model promised of each.
 
-    ``answered`` has ``user_id, price, list_price, unit_cost, quantity, sensitivity, valuation, randomised, purchased``,
-    one row a quote. Three sums of y − p are tested, each with users as clusters: of purchases, of the money made
-    on them, and, over randomised prices, of the slope by which a change of all sensitivities would show (the score
-    test of Rao 1948). No model is exact, so a sum counts only beyond a tolerance, and ``false_alarm`` bounds how
-    often it does by chance where the truth lies at the tolerance.
+    ``answered`` has ``user_id, price, list_price, unit_cost, quantity, sensitivity, valuation, purchased``, one row a
+    quote. Two sums of y − p are tested, each with users as clusters: of purchases, and of the money made on them. No
+    model is exact, so a sum counts only beyond a tolerance, and ``false_alarm`` bounds how often it does by chance
+    where the truth lies at the tolerance.
     """
-    curve = DemandCurve(answered["sensitivity"].to_numpy("float64"), answered["valuation"].to_numpy("float64"))
-    ratio = (answered["price"] / answered["list_price"]).to_numpy("float64")
-    promised = curve.purchase_probability(ratio)
-    missed = answered["purchased"].to_numpy("float64") - promised
+    promised, missed, user = _promises(answered)
     margin = ((answered["price"] - answered["unit_cost"]) * answered["quantity"]).to_numpy("float64")
-    user = pd.factorize(answered["user_id"])[0]
-
-    random = answered["randomised"].to_numpy(bool)
-    information = promised * (1 - promised)
-    slope = ratio - _mean(ratio[random], information[random])
-    response = np.where(random, slope, 0.0)
-    # Were every sensitivity larger by a share s, the slope's sum would fall by about s times this.
-    expected_response = float((response**2 * information * curve.sensitivity).sum())
-
     limit = float(norm.isf(false_alarm))
     purchases, profit = float(promised.sum()), float((margin * promised).sum())
     return [
         _finding("purchases", "retrain", missed, user, PURCHASES_TOLERANCE, purchases, limit, "both"),
         _finding("profit", "retrain", margin * missed, user, PROFIT_TOLERANCE, profit, limit, "both"),
-        _finding("price_response", "retrain", response[random] * missed[random], user[random], RESPONSE_TOLERANCE,
-                 expected_response, limit, "both"),
         _finding("loss", "roll_back", margin * missed, user, LOSS_TOLERANCE, profit, limit, "short"),
-    ]  # fmt: skip
+    ]
+
+
+def response_finding(answered: pd.DataFrame, false_alarm: float) -> Finding:
+    """Compare how answered quotes at random prices answer to price with what the model promised.
+
+    Columns and `false_alarm` as in `promise_findings`, and ``randomised``. Tested is the sum of y − p times the slope
+    by which a change of all sensitivities would show (the score test of Rao 1948).
+    """
+    random = answered[answered["randomised"].to_numpy(bool)]
+    promised, missed, user = _promises(random)
+    information = promised * (1 - promised)
+    ratio = (random["price"] / random["list_price"]).to_numpy("float64")
+    slope = ratio - _mean(ratio, information)
+    # Were every sensitivity larger by a share s, the slope's sum would fall by about s times this.
+    expected = float((slope**2 * information * random["sensitivity"].to_numpy("float64")).sum())
+    limit = float(norm.isf(false_alarm))
+    return _finding("price_response", "retrain", slope * missed, user, RESPONSE_TOLERANCE, expected, limit, "both")
+
+
+def calibration_finding(answered: pd.DataFrame, false_alarm: float) -> Finding:
+    """Compare purchases with what was promised in each tenth of the answered quotes, low promises to high.
+
+    Columns and `false_alarm` as in `promise_findings`. The tenth that misses most is the finding; that any of the ten
+    does so by chance is as rare as `false_alarm` says, since each is held to a tenth of it (Bonferroni 1936).
+    """
+    promised, missed, user = _promises(answered)
+    tenth = decile(promised, np.ones(len(promised))) if len(promised) else np.empty(0, "int64")
+    limit, chance = float(norm.isf(false_alarm / 10)), promised * (1 - promised)
+    worst = Finding("calibration", "retrain", np.nan, limit, len(answered))
+    for number in range(10):
+        of = tenth == number
+        one = _finding("calibration", "retrain", missed[of], user[of], CALIBRATION_TOLERANCE, float(promised[of].sum()),
+                       limit, "both", float(np.sqrt(chance[of].sum())))  # fmt: skip
+        if not one.value <= worst.value and not np.isnan(one.value):
+            worst = replace(one, rows=len(answered), excess=f"tenth {number + 1}: {one.excess}")
+    return worst
 
 
 def rule_findings(quotes: pd.DataFrame, exploration_share: float, false_alarm: float) -> list[Finding]:
@@ -168,6 +191,13 @@ def is_alarm(breached: Sequence[bool], at_least: int) -> bool:
     return bool(breached) and breached[-1] and sum(breached) >= at_least
 
 
+def _promises(answered: pd.DataFrame) -> tuple[FloatArray, FloatArray, NDArray[np.int64]]:
+    """What was promised of each answered quote, by how much it was missed, and the number of its user."""
+    curve = DemandCurve(answered["sensitivity"].to_numpy("float64"), answered["valuation"].to_numpy("float64"))
+    promised = curve.purchase_probability((answered["price"] / answered["list_price"]).to_numpy("float64"))
+    return promised, answered["purchased"].to_numpy("float64") - promised, pd.factorize(answered["user_id"])[0]
+
+
 def _mean(values: FloatArray, weight: FloatArray) -> float:
     return float(np.average(values, weights=weight)) if weight.sum() > 0 else 0.0
 
@@ -181,14 +211,18 @@ def _finding(
     promised: float,
     limit: float,
     side: Literal["both", "short"],
+    least: float = 0.0,
 ) -> Finding:
-    """How many standard errors the sum of what was missed lies beyond the tolerated share of what was promised."""
+    """How many standard errors the sum of what was missed lies beyond the tolerated share of what was promised.
+
+    A standard error is at least `least`: what chance alone makes of it, where rows without a purchase show none.
+    """
     users = np.unique(user)
     if len(users) < FEW_USERS or promised == 0:
         return Finding(check, action, np.nan, limit, len(missed))
     total = float(missed.sum())
     by_user = np.bincount(user, missed)[users]
-    spread = float(np.sqrt(((by_user - by_user.mean()) ** 2).sum() * len(users) / (len(users) - 1)))
+    spread = max(least, float(np.sqrt(((by_user - by_user.mean()) ** 2).sum() * len(users) / (len(users) - 1))))
     beyond = (abs(total) if side == "both" else -total) - tolerance * abs(promised)
     value = beyond / spread if spread > 0 else np.nan
     return Finding(check, action, value, limit, len(missed), f"{total / abs(promised):+.1%} of what was promised")

@@ -3,24 +3,36 @@
 import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 
 import pandas as pd
 from prefect import task
 from prefect.events import emit_event
 
 import sql
-from models.evidence.drift import Action, Finding, is_alarm, promise_findings, rule_findings
-from models.pricing.fairness import price_parity
+from models.evidence.drift import (
+    Action,
+    Finding,
+    calibration_finding,
+    is_alarm,
+    promise_findings,
+    response_finding,
+    rule_findings,
+)
 from tasks.database import database_url, transaction
-from tasks.monitoring.observe import FEATURES, Observation
+from tasks.monitoring.observe import Observation
 from tasks.monitoring.shares import share_findings
+from tasks.monitoring.trends import quoted_parity
 from tasks.settings import Settings
 
 log = logging.getLogger("pricing.monitor")
 
 QUEUE_LIMIT = 60.0  # seconds that a change may wait for its price
 LIFE_LIMIT = 0.9  # of a book's life: what is left is the time to publish the next
-AT_ONCE = ("guardrails", "queue_seconds", "life_spent")  # checks that leave nothing to chance: one breach is enough
+MODEL_LIMIT = 28.0  # days since the live model learnt
+DATA_LIMIT = 3.0  # days without newer data: they are collected nightly
+# Checks that leave nothing to chance: one breach is enough.
+AT_ONCE = ("guardrails", "queue_seconds", "life_spent", "model_days", "data_days")
 
 
 @dataclass(frozen=True)
@@ -56,8 +68,11 @@ def judge(observation: Observation, at_least: int, false_alarm: float) -> Survei
 
 
 @task
-def raise_alarms(surveillance: Surveillance, observation: Observation) -> list[Alarm]:
-    """Record each alarm and emit its event, once for a window and model version; returns the new ones."""
+def raise_alarms(surveillance: Surveillance, observation: Observation, window_hours: float) -> list[Alarm]:
+    """Record each alarm and emit its event, once for a check and model version in the hours of a window.
+
+    Returns those that are new, however often the same breach is looked at meanwhile.
+    """
     new = []
     for alarm in surveillance.alarms:
         row = {
@@ -67,9 +82,10 @@ def raise_alarms(surveillance: Surveillance, observation: Observation) -> list[A
             "checks": list(alarm.checks),
             "book_id": observation.book_id,
         }
+        told_since = observation.ends[-1] - timedelta(hours=window_hours)
         # Emitted before the commit: a crash between the two repeats an alarm, and never loses one.
         with transaction(database_url(Settings())) as connection, connection.cursor() as cursor:
-            cursor.execute(sql.query("raise_alarm"), row)
+            cursor.execute(sql.query("raise_alarm"), row | {"told_since": told_since})
             if cursor.fetchone() is None:
                 continue
             emit_event(
@@ -88,31 +104,40 @@ def raise_alarms(surveillance: Surveillance, observation: Observation) -> list[A
 def _findings(observation: Observation, number: int, false_alarm: float) -> Iterator[Finding]:
     policy = observation.policy
     quotes = observation.quotes[observation.quotes["window"] == number]
-    answered = quotes.dropna(subset=["purchased", "sensitivity", "valuation", "unit_cost"])
-    yield from promise_findings(answered, false_alarm)
+    answered = observation.quotes.dropna(subset=["purchased", "sensitivity", "valuation", "unit_cost"])
+    yield from promise_findings(answered[answered["window"] == number], false_alarm)
+    # Of random prices, or of a tenth of all, one window has too few: here all up to this one speak together.
+    so_far = answered[answered["window"] <= number]
+    yield response_finding(so_far, false_alarm)
+    yield calibration_finding(so_far, false_alarm)
     yield from rule_findings(quotes, policy.exploration.drawn_share, false_alarm)
-    if policy.fairness.parity_bound is not None:
-        yield _parity(quotes, policy.fairness.parity_bound)
-    for table, columns in FEATURES.items():
+    yield _parity(quotes, policy.fairness.parity_bound)
+    for table, reference in observation.reference.items():
         current = observation.current[table]
-        current = current[current["window"] == number]
-        yield from share_findings(table, observation.reference[table], current, columns, false_alarm)
+        current = current[current["window"] == number].reindex(columns=reference.columns)
+        yield from share_findings(table, reference, current, list(reference.columns), false_alarm)
 
 
-def _parity(quotes: pd.DataFrame, bound: float) -> Finding:
-    """The gap between groups that is certain at 95 %, of the prices quoted."""
-    prices = quotes[["price", "uniform_price"]].assign(purchase_probability=1.0)
-    groups = price_parity(prices, quotes["user_id"], quotes["group"]).offered.groups
-    gap = max((group.low for group in groups), default=0.0) / min((group.high for group in groups), default=1.0) - 1
-    return Finding("parity", "warn", gap if len(groups) > 1 else float("nan"), bound, len(quotes))
+def _parity(quotes: pd.DataFrame, bound: float | None) -> Finding:
+    """The gap between groups that is certain at 95 %, of the prices quoted; without a bound it breaches none."""
+    parity = quoted_parity(quotes)
+    limit = float("nan") if bound is None else bound
+    if len(parity.groups) < 2:
+        return Finding("parity", "warn", float("nan"), limit, len(quotes))
+    certain = max(group.low for group in parity.groups) / min(group.high for group in parity.groups) - 1
+    return Finding("parity", "warn", certain, limit, len(quotes), f"{parity.gap:.1%} between the mean prices of groups")
 
 
 def _state(observation: Observation) -> list[Finding]:
-    waited, spent = observation.queue_seconds, observation.life_spent
+    fresh = observation.freshness
+    waited, spent, learnt, stale = fresh.queue_seconds, fresh.life_spent, fresh.model_days, fresh.data_days
     return [
         Finding("queue_seconds", "warn", waited, QUEUE_LIMIT, 1, f"{waited:.0f} s the longest wait for a new price"),
         Finding("life_spent", "warn", spent, LIFE_LIMIT, 1, f"{spent:.0%} of the book's life is over"),
-    ]
+        Finding("model_days", "warn", learnt, MODEL_LIMIT, 1, f"{learnt:.1f} days since the live model learnt"),
+        Finding("data_days", "warn", stale, DATA_LIMIT, 1,
+                f"{stale:.1f} days since a collection brought newer rows, the newest of {fresh.newest_row:%Y-%m-%d}"),
+    ]  # fmt: skip
 
 
 def _alarms(findings: list[list[Finding]], at_least: int) -> Iterator[Alarm]:

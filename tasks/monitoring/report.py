@@ -12,6 +12,7 @@ from models.evidence.drift import Finding
 from tasks.markdown import markdown_table, show_page
 from tasks.monitoring.judge import Surveillance
 from tasks.monitoring.observe import Observation
+from tasks.monitoring.trends import trend_plot, trend_table, trends
 from tasks.plots import ACCENT, INK, MUTED, data_url
 from tasks.registry.pages import version_link
 
@@ -20,9 +21,15 @@ FEW_ANSWERS = 100  # fewer do not fill ten parts
 
 @task
 def report_monitoring(surveillance: Surveillance, observation: Observation) -> None:
-    """Keep the findings as a Markdown page, and promised against realised purchases and profit as a plot."""
+    """Keep the findings as a Markdown page; the rules' trends, and promised against realised, as plots."""
     create_markdown_artifact(
         monitor_page(surveillance, observation), key="monitor", description=f"Book {observation.book_id}"
+    )
+    policy = observation.policy
+    create_image_artifact(
+        data_url(trend_plot(trends(observation), policy.exploration.drawn_share, policy.fairness.parity_bound)),
+        key="monitor-trends",
+        description="Quotes outside their interval, the gap between groups and the explored share, by window.",
     )
     if len(answered := with_promises(observation.quotes)):
         create_image_artifact(
@@ -65,6 +72,12 @@ def monitor_page(surveillance: Surveillance, observation: Observation) -> str:
             right=["of its limit"],
         ),
     ]
+    lines += [
+        "",
+        "## Window by window",
+        "",
+        trend_table(trends(observation), observation.policy.exploration.drawn_share),
+    ]
     if len(answered) >= FEW_ANSWERS:
         lines += ["", "## Promised and realised purchases, by tenth of the promise", "", _calibration(answered)]
     return "\n".join(lines)
@@ -80,7 +93,8 @@ def with_promises(quotes: pd.DataFrame) -> pd.DataFrame:
 def _row(finding: Finding, surveillance: Surveillance) -> list[str]:
     seen = [each for window in surveillance.findings for each in window if each.check == finding.check]
     marks = "".join("—" if np.isnan(each.value) else "✗" if each.is_breached else "·" for each in seen)
-    share = f"{finding.value / finding.limit:.0%}" if finding.limit and not np.isnan(finding.value) else ""
+    of_limit = finding.value / finding.limit if finding.limit else np.nan  # NaN too where nothing is known or demanded
+    share = "" if np.isnan(of_limit) else f"{of_limit:.0%}"
     name, action = (words.replace("_", " ") for words in (finding.check, finding.action))
     return [name, action, ", ".join(filter(None, [finding.excess, f"{finding.rows:,} rows"])), share, marks]
 

@@ -27,15 +27,15 @@ from numpy.typing import NDArray
 from models.demand.fitted import FittedDemand, fit_demand
 from models.demand.network import DemandConfig
 from models.demand.training import SMALL_LOG_TRAINING
-from models.evidence.drift import Finding, is_alarm
+from models.evidence.drift import Finding
 from models.features.decisions import Decisions
 from models.pricing.decide import price_decisions
 from models.pricing.policy import PricingPolicy
 from models.simulation.demand_shift import DemandShift
 from models.simulation.live_market import LiveMarket, with_history
 from models.simulation.marketplace import Marketplace, MarketplaceConfig, simulate
-from tasks.monitoring.judge import AT_ONCE, judge
-from tasks.monitoring.observe import FEATURES, REFERENCE, Observation
+from tasks.monitoring.judge import judge
+from tasks.monitoring.observe import REFERENCE, Freshness, Observation
 from tests.benchmarks.closed_loop import CURRENCY, policy, policy_bounds
 from tests.benchmarks.demand_shift_report import write_report
 from tests.benchmarks.embeddings import product_content
@@ -44,6 +44,8 @@ logger = logging.getLogger("pricing.benchmark")
 Array = NDArray[np.float64]
 
 DAY = pd.Timedelta(days=1)
+FEATURES = {"behaviour": ["kind", "category", "dwell_seconds"],
+            "market": ["competitor_price_to_list", "demand_index", "supply_index"]}  # fmt: skip
 LOOK_BACK, AT_LEAST, FALSE_ALARM = 5, 2, 0.01  # the defaults of the flow `monitor`
 VALIDATION_DAYS = 3
 SHIFTS = {"none": {}, "willingness × 0.85": {"willingness": 0.85}, "sensitivity × 1.4": {"sensitivity": 1.4}}
@@ -128,10 +130,12 @@ def observed(quotes: pd.DataFrame, live: LiveMarket, days: Sequence[int], *, fea
     )
     for frame in current.values():
         frame["window"] = ((frame["at"] - period[0]) // DAY).astype("int64")
+    reference = {name: frame[FEATURES[name]] for name, frame in reference.items()}
+    fresh = Freshness(0.0, 0.0, 0.0, 0.0, ends[-1].to_pydatetime())
     seen = quotes[quotes["window"].between(days[0], days[-1])]
     return Observation(
         1, "marketplace", 1, policy(), CURRENCY, [end.to_pydatetime() for end in ends],
-        seen.assign(window=seen["window"] - first), current, reference, 0.0, 0.0, 1.0,
+        seen.assign(window=seen["window"] - first), current, reference, fresh, 1.0,
     )  # fmt: skip
 
 
@@ -153,25 +157,13 @@ def _nothing(table: str) -> pd.DataFrame:
     )
 
 
-def alarms(findings: list[list[Finding]]) -> list[tuple[str, ...]]:
-    """Return for each window the checks that alarm at its end, when it and those before it are looked at."""
-    found = []
-    for newest, window in enumerate(findings):
-        seen = findings[max(0, newest + 1 - LOOK_BACK) : newest + 1]
-        breached = {
-            one.check: [each.is_breached for part in seen for each in part if each.check == one.check]
-            for one in window
-            if one.action != "warn"
-        }
-        found.append(
-            tuple(name for name, marks in breached.items() if is_alarm(marks, 1 if name in AT_ONCE else AT_LEAST))
-        )
-    return found
-
-
-def judged(quotes: pd.DataFrame, live: LiveMarket, days: Sequence[int], *, features: bool) -> list[list[Finding]]:
-    """Return the findings of each of these days."""
-    return judge.fn(observed(quotes, live, days, features=features), AT_LEAST, FALSE_ALARM).findings
+def judged(
+    quotes: pd.DataFrame, live: LiveMarket, day: int, *, first: int = 0, features: bool
+) -> tuple[list[Finding], list[str]]:
+    """Return the findings of a day, and the checks that alarm at its end, as those since the `first` are looked at."""
+    days = range(max(first, day + 1 - LOOK_BACK), day + 1)
+    found = judge.fn(observed(quotes, live, days, features=features), AT_LEAST, FALSE_ALARM)
+    return found.findings[-1], [check for alarm in found.alarms if alarm.action != "warn" for check in alarm.checks]
 
 
 @dataclass(frozen=True)
@@ -193,9 +185,9 @@ def watched(quotes: pd.DataFrame, visits: Decisions, live: LiveMarket, name: str
     """Return what the monitor says of the same quotes, answered under the luck and the weekly shocks of a seed."""
     ratio = (quotes["price"] / quotes["list_price"]).to_numpy("float64")
     answered = quotes.assign(purchased=shifted(live, name, course).again(seed).answers(visits, ratio))
-    findings = judged(answered, live, range(course.days), features=False)
-    breached = [[one.check for one in window if one.is_breached and one.action != "warn"] for window in findings]
-    return Watch(name, seed, breached, [list(checks) for checks in alarms(findings)])
+    days = [judged(answered, live, day, features=False) for day in range(course.days)]
+    breached = [[one.check for one in found if one.is_breached and one.action != "warn"] for found, _ in days]
+    return Watch(name, seed, breached, [checks for _, checks in days])
 
 
 def traced(model: FittedDemand, live: LiveMarket, name: str, course: Course, *, retrain: bool = True) -> dict[str, Any]:
@@ -218,10 +210,9 @@ def traced(model: FittedDemand, live: LiveMarket, name: str, course: Course, *, 
         behaviour.append(live.purchases(visits, bought))
         shown.append(quotes.assign(purchased=bought, decision_id=visits.frame["decision_id"]))
         share.append(_of_oracle(live.market, visits, ratio))
-        days = range(max(first, day + 1 - LOOK_BACK), day + 1)
-        checks = alarms(judged(pd.concat(shown), live, days, features=True))[-1]
+        _, checks = judged(pd.concat(shown), live, day, first=first, features=True)
         if checks:
-            alarmed.append({"day": day, "checks": list(checks)})
+            alarmed.append({"day": day, "checks": checks})
             logger.info("%s, day %d: alarm by %s", name, day, ", ".join(checks))
         if checks and retrain and len(retrained) < course.retrainings:
             model = fitted(_offers(live, log, pd.concat(shown), pd.concat(behaviour)))

@@ -55,7 +55,7 @@ def live_book(platform: Platform) -> str | None:
 
 def test_deployments_and_automations_are_there(prefect: PrefectPage, picture: Picture, shown: Shown) -> None:
     prefect.page.goto(f"{prefect.address}/deployments")
-    shown("deploy", "monitor", "reprice", "rollback", "simulate", "train")
+    shown("deploy", "monitor", "reprice", "rollback", "simulate", "train", "warn")
     picture("deployments")
     prefect.page.goto(f"{prefect.address}/automations")
     shown("Deploy what a training has registered", "Roll back where prices do harm")

@@ -17,6 +17,7 @@ from flows.reprice import RepriceParameters, reprice
 from flows.rollback import RollbackParameters, rollback
 from flows.simulate import SimulateParameters, simulate
 from flows.train import TrainParameters, train
+from flows.warn import WarnParameters, warn
 from models.form import as_form
 
 FORMS = [
@@ -27,8 +28,9 @@ FORMS = [
     RollbackParameters,
     SimulateParameters,
     TrainParameters,
+    WarnParameters,
 ]
-FLOWS = [backfill, deploy, monitor, reprice, rollback, simulate, train]
+FLOWS = [backfill, deploy, monitor, reprice, rollback, simulate, train, warn]
 
 
 @dataclass(frozen=True)

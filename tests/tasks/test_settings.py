@@ -42,6 +42,7 @@ def test_a_wrong_database_url_is_refused_by_name_and_form_without_its_password(
         ("PRICING_POSTGRES_PORT", "0"),
         ("PREFECT_API_URL", "localhost:4200"),
         ("PRICING_TRAINING_ADDRESS", "trainer"),
+        ("PRICING_ALERT_URL", "hooks.example/T0/secret"),
     ],
 )
 def test_a_wrong_value_names_its_variable(variable: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -54,6 +55,7 @@ def test_passwords_are_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     for variable in ("PRICING_DATABASE_URL", "MLFLOW_TRACKING_URI"):
         monkeypatch.setenv(variable, "postgresql://user:secret@host/shop")
     monkeypatch.setenv("PREFECT_API_URL", "https://user:secret@host/api")
+    monkeypatch.setenv("PRICING_ALERT_URL", "https://hooks.example/T0/secret")
     assert "secret" not in repr(Settings()) + str(Settings())
 
 

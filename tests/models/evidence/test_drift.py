@@ -9,12 +9,15 @@ from scipy.special import expit
 from scipy.stats import entropy
 
 from models.evidence.drift import (
+    CALIBRATION_TOLERANCE,
     RESPONSE_TOLERANCE,
     Finding,
     LabelShift,
+    calibration_finding,
     is_alarm,
     labelled,
     promise_findings,
+    response_finding,
     rule_findings,
 )
 
@@ -44,7 +47,12 @@ def answered(seed: int, level: float = 0.0, steeper: float = 0.0, count: int = 6
 
 
 def breached(quotes: pd.DataFrame) -> set[str]:
-    return {finding.check for finding in promise_findings(quotes, FALSE_ALARM) if finding.is_breached}
+    return {finding.check for finding in findings(quotes) if finding.is_breached}
+
+
+def findings(quotes: pd.DataFrame) -> list[Finding]:
+    pooled = (response_finding, calibration_finding)
+    return [*promise_findings(quotes, FALSE_ALARM), *(finding(quotes, FALSE_ALARM) for finding in pooled)]
 
 
 def test_a_model_that_is_right_raises_nothing() -> None:
@@ -58,7 +66,43 @@ def test_at_the_edge_of_the_tolerance_it_is_as_rare_as_asked() -> None:
 
 
 def test_a_fall_in_demand_shows_in_purchases_and_profit() -> None:
-    assert breached(answered(1, level=-0.5)) == {"purchases", "profit"}
+    assert {"purchases", "profit"} <= breached(answered(1, level=-0.5)) <= {"purchases", "profit", "calibration"}
+
+
+def miscalibrated(seed: int, share: float) -> pd.DataFrame:
+    """Quotes whose promises are right on the whole; of low ones more is bought, of high ones a share less."""
+    quotes = answered(seed)
+    ratio = quotes["price"] / quotes["list_price"]
+    promised = expit(quotes["sensitivity"] * (quotes["valuation"] - ratio))
+    high = promised > promised.median()
+    low_more = share * promised[high].sum() / promised[~high].sum()
+    truth = promised * np.where(high, 1 - share, 1 + low_more)
+    return quotes.assign(purchased=np.random.default_rng(seed + 1_000).random(len(quotes)) < truth)
+
+
+def test_a_miss_of_high_and_low_promises_shows_in_calibration_alone() -> None:
+    assert breached(miscalibrated(1, 0.3).assign(unit_cost=8.49)) >= {"calibration"}
+    assert "purchases" not in breached(miscalibrated(1, 0.3))
+    found = calibration_finding(miscalibrated(1, 0.3), FALSE_ALARM)
+    assert found.excess.startswith("tenth ")
+    assert found.rows == 6_000
+
+
+def test_tenths_at_the_edge_of_the_tolerance_raise_as_rarely_as_asked() -> None:
+    edge = [answered(seed).pipe(lambda quotes, seed=seed: bought_less(quotes, seed)) for seed in range(300)]
+    assert sum(calibration_finding(quotes, FALSE_ALARM).is_breached for quotes in edge) <= 300 * 0.03
+
+
+def bought_less(quotes: pd.DataFrame, seed: int) -> pd.DataFrame:
+    """Every promise is missed by exactly what calibration tolerates."""
+    ratio = quotes["price"] / quotes["list_price"]
+    truth = expit(quotes["sensitivity"] * (quotes["valuation"] - ratio)) * (1 - CALIBRATION_TOLERANCE)
+    return quotes.assign(purchased=np.random.default_rng(seed + 2_000).random(len(quotes)) < truth)
+
+
+def test_a_tenth_without_a_purchase_is_judged_by_chance_and_not_by_its_own_spread() -> None:
+    quotes = answered(1, count=400).assign(valuation=0.1, sensitivity=6.0, purchased=False)
+    assert not calibration_finding(quotes, FALSE_ALARM).is_breached
 
 
 def test_a_collapse_asks_for_the_way_back() -> None:
@@ -69,15 +113,15 @@ def test_a_collapse_asks_for_the_way_back() -> None:
 def test_a_steeper_answer_to_price_shows_where_prices_are_random() -> None:
     assert "price_response" in breached(answered(1, steeper=1.0))
     quotes = answered(1, steeper=1.0).assign(randomised=False)
-    response = {finding.check: finding for finding in promise_findings(quotes, FALSE_ALARM)}["price_response"]
+    response = response_finding(quotes, FALSE_ALARM)
     assert np.isnan(response.value)
     assert response.rows == 0
 
 
 @pytest.mark.parametrize("count", [0, 1, 20])
 def test_few_rows_say_nothing(count: int) -> None:
-    findings = promise_findings(answered(1, count=6_000).head(count), FALSE_ALARM)
-    assert all(np.isnan(finding.value) and not finding.is_breached for finding in findings)
+    few = answered(1, count=6_000).head(count)
+    assert all(np.isnan(finding.value) and not finding.is_breached for finding in findings(few))
 
 
 def quotes(share: float, count: int = 2_000) -> pd.DataFrame:

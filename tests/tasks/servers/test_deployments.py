@@ -4,12 +4,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from prefect.blocks.webhook import Webhook
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.actions import DeploymentUpdate, WorkPoolCreate
 from prefect.events.schemas.automations import Automation
 from prefect.testing.utilities import prefect_test_harness
+from pydantic import SecretStr
 
-from tasks.servers.deployments import deploy_all
+from tasks.servers.deployments import ALERT_AUTOMATION, ALERT_BLOCK, deploy_all, post_alarms
 from tasks.servers.silent_runs import crash_silent_runs
 
 WATCH = crash_silent_runs().name
@@ -70,3 +72,21 @@ def test_deployments_are_told_once_and_stay_as_people_left_them(
     client.delete_deployment(client.read_deployments()[0].id)
     assert deploy_all(file, tmp_path)
     assert [deployment.parameters for deployment in client.read_deployments()] == [{"number": 3}]
+
+
+def test_alarms_are_posted_where_an_address_is_set_and_as_people_left_it(client: SyncPrefectClient) -> None:
+    post_alarms(None)
+    assert client.read_automations_by_name(ALERT_AUTOMATION) == []
+    post_alarms(SecretStr("http://127.0.0.1:9/secret"))
+    (automation,) = client.read_automations_by_name(ALERT_AUTOMATION)
+    assert "secret" not in automation.model_dump_json()
+    client.pause_automation(automation.id)
+
+    post_alarms(SecretStr("http://127.0.0.1:9/another"))
+    (automation,) = client.read_automations_by_name(ALERT_AUTOMATION)
+    assert not automation.enabled
+    block = Webhook.load(ALERT_BLOCK)
+    assert block.url.get_secret_value() == "http://127.0.0.1:9/another"
+
+    post_alarms(None)
+    assert client.read_automations_by_name(ALERT_AUTOMATION) == []

@@ -4,10 +4,12 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -52,12 +54,13 @@ def test_signals_mean_again_what_they_meant(home: Path, monkeypatch: pytest.Monk
 
 
 @pytest.mark.slow
-def test_everything_comes_up_runs_a_flow_heals_and_ends(home: Path, tmp_path: Path) -> None:
+def test_everything_comes_up_runs_a_flow_heals_and_ends(home: Path, tmp_path: Path, receiver: "Receiver") -> None:
     """From nothing to deployments, a flow run by the worker, a server killed, Ctrl-C, and nothing left."""
     ports = {"PRICING_PREFECT_PORT": str(free_port(None)), "PRICING_MLFLOW_PORT": str(free_port(None))}
     write_tiny_deployment(tmp_path)
     path = f"{Path.cwd()}:{tmp_path}"
     environment = os.environ | ports | {"PRICING_HOME": str(home), "PYTHONPATH": path}
+    environment["PRICING_ALERT_URL"] = f"{receiver.url}/a-secret"
     script = (
         "import logging, pathlib; logging.basicConfig(level=logging.INFO)\n"
         "from tasks.servers import up; from tasks.settings import Settings\n"
@@ -87,10 +90,19 @@ def test_everything_comes_up_runs_a_flow_heals_and_ends(home: Path, tmp_path: Pa
         assert [schedule["schedule"]["cron"] for schedule in schedules] == ["0 2 * * *"]
 
         until(lambda: runs_of(api, "deploy") == 1, 60)  # as a training that has ended asks for
-        event = {"event": "pricing.monitor.retrain", "resource": {"prefect.resource.id": "pricing.book.1"}}
-        now = datetime.now(UTC).isoformat()
-        call(f"{api}/events", [event | {"id": str(uuid4()), "occurred": now, "payload": {}, "related": []}])
+        raise_alarm(api, "retrain", ["profit"])
         until(lambda: runs_of(api, "train") == 2, 60)  # as monitoring asks for
+        until(lambda: "book 1, model version 2: profit" in str(receiver.bodies), 60)
+        until(lambda: "- profit" in str(call(f"{api}/artifacts/filter", {})), 90)  # the page of `warn`
+        assert runs_of(api, "rollback") == 0
+        allow(api, "Roll back where prices do harm")
+        raise_alarm(api, "roll_back", ["guardrails", "loss"])
+        until(lambda: runs_of(api, "rollback") == 1, 60)
+        until(lambda: len(receiver.bodies) == 2, 60)
+        assert json.loads(receiver.bodies[1]) == {
+            "text": "pricing: roll_back for book 1, model version 2: guardrails, loss"
+        }
+        assert not [log for log in (home / "logs").iterdir() if "a-secret" in log.read_text()]
 
         for process in marked(home / LOGS / "mlflow.log"):
             os.kill(process.pid, signal.SIGKILL)
@@ -109,6 +121,56 @@ def test_everything_comes_up_runs_a_flow_heals_and_ends(home: Path, tmp_path: Pa
         up.wait()
 
 
+class Receiver(HTTPServer):
+    """A web server that keeps what is posted to it."""
+
+    def __init__(self) -> None:
+        self.bodies: list[bytes] = []
+        super().__init__(("127.0.0.1", 0), Posted)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}"
+
+
+class Posted(BaseHTTPRequestHandler):
+    server: Receiver
+
+    def do_POST(self) -> None:
+        self.server.bodies.append(self.rfile.read(int(self.headers["Content-Length"])))
+        self.send_response(200)
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    with Receiver() as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield server
+        server.shutdown()
+
+
+def raise_alarm(api: str, action: str, checks: list[str]) -> None:
+    """Emit the event of an alarm."""
+    now = datetime.now(UTC).isoformat()
+    alarm = {"action": action, "checks": checks, "book_id": 1, "model_version": 2, "window_ended_at": now}
+    event = {"event": f"pricing.monitor.{action}", "resource": {"prefect.resource.id": "pricing.book.1"}}
+    call(f"{api}/events", [event | {"id": str(uuid4()), "occurred": now, "payload": alarm, "related": []}])
+
+
+def allow(api: str, name: str) -> None:
+    """Turn an automation on, as people do in the Prefect UI."""
+    (automation,) = (one for one in call(f"{api}/automations/filter", {}) if one["name"] == name)
+    data = json.dumps({"enabled": True}).encode()
+    request = urllib.request.Request(
+        f"{api}/automations/{automation['id']}", data, {"Content-Type": "application/json"}, method="PATCH"
+    )
+    urllib.request.urlopen(request, timeout=10).close()
+
+
 def write_tiny_deployment(folder: Path) -> None:
     """The repository's own prefect.yaml, with a flow of no work in place of its flows."""
     (folder / "tiny_flow.py").write_text(
@@ -118,7 +180,8 @@ def write_tiny_deployment(folder: Path) -> None:
         "    logging.getLogger('pricing.tiny').info('%s in %s', parameters.word, pathlib.Path.cwd())\n"
     )
     text = (Path(__file__).parents[3] / "infra" / "prefect.yaml").read_text()
-    text = text.replace("flows.train.train", "tiny_flow.tiny").replace("flows.deploy.deploy", "tiny_flow.tiny")
+    for flow in ("train", "deploy", "rollback"):
+        text = text.replace(f"flows.{flow}.{flow}", "tiny_flow.tiny")
     (folder / "prefect.yaml").write_text(text)
 
 
