@@ -2,13 +2,16 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/ready
 
-.PHONY: run test up check bench browser
+.PHONY: run test slow up check bench browser
 
 run: $(READY)  ## the main job on real data, from raw lines to live prices
 	@$(BIN)/pricing run
 
 test: $(READY)
 	@$(BIN)/python -m pytest -m "not slow and not browser"
+
+slow: $(READY)  ## what the tests leave out because it takes an hour: kills, servers, every command of the documents
+	@$(BIN)/python -m pytest -m "slow and not browser"
 
 up: $(READY)  ## servers, worker and deployments; Ctrl-C ends them
 	@$(BIN)/pricing up

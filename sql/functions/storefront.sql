@@ -30,8 +30,11 @@ DECLARE
     consent boolean;
     stands boolean;
 BEGIN
-    PERFORM pricing.refuse_bad_id('user_id', quote.user_id);
-    PERFORM pricing.refuse_bad_id('product_id', quote.product_id);
+    -- Asked here as well, because two calls that find nothing would be a fifth of a quote's time.
+    IF (length(quote.user_id) BETWEEN 1 AND 256 AND length(quote.product_id) BETWEEN 1 AND 256) IS NOT TRUE THEN
+        PERFORM pricing.refuse_bad_id('user_id', quote.user_id);
+        PERFORM pricing.refuse_bad_id('product_id', quote.product_id);
+    END IF;
     asking := pricing.stored_user_id(quote.user_id);
     SELECT books.book_id, books.dataset, books.currency, books.model_version, books.disclosure, books.expires_at
     INTO book

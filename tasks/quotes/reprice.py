@@ -88,6 +88,7 @@ def reprice_waiting(minutes: float | None, entries_at_once: int, transactions: i
         with counting:
             log.info("%s", tally.report())
 
+    log.info("live prices follow what users do and what the market does from now on")
     with asked_to_stop() as stopping, ThreadPoolExecutor(transactions) as threads:
 
         def ended() -> bool:

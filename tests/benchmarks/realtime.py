@@ -293,7 +293,7 @@ def without_log() -> str:
     text = next(text for name, text in sql.functions() if name == "storefront")
     whole = re.search(r"CREATE OR REPLACE FUNCTION pricing\.quote\(.*?END \$\$;", text, re.DOTALL)
     assert whole
-    unlogged = re.sub(r"    INSERT INTO pricing\.quotes VALUES \(.*?\) END\);\n", "", whole[0], flags=re.DOTALL)
+    unlogged = re.sub(r"    INSERT INTO pricing\.quotes VALUES \(.*?\);\n", "", whole[0], flags=re.DOTALL)
     assert unlogged != whole[0]
     return (
         unlogged.replace("pricing.quote(", "pricing.unlogged_quote(", 1)

@@ -16,9 +16,10 @@ def test_a_gain_is_against_the_fewest_processes() -> None:
 
 
 def test_the_curve_is_a_small_picture(tmp_path: Path) -> None:
+    open_before = plt.get_fignums()
     write_curve(MEASURED, tmp_path / "scaling.png")
     assert 5_000 < (tmp_path / "scaling.png").stat().st_size < 150_000
-    assert not plt.get_fignums()
+    assert plt.get_fignums() == open_before
 
 
 def test_it_is_part_of_make_bench() -> None:
