@@ -88,8 +88,9 @@ def reprice_waiting(minutes: float | None, entries_at_once: int, transactions: i
         with counting:
             log.info("%s", tally.report())
 
-    log.info("live prices follow what users do and what the market does from now on")
     with asked_to_stop() as stopping, ThreadPoolExecutor(transactions) as threads:
+
+        log.info("live prices follow what users do and what the market does from now on")
 
         def ended() -> bool:
             return stopping.is_set() or (ends is not None and time.monotonic() >= ends)
