@@ -89,7 +89,6 @@ def reprice_waiting(minutes: float | None, entries_at_once: int, transactions: i
             log.info("%s", tally.report())
 
     with asked_to_stop() as stopping, ThreadPoolExecutor(transactions) as threads:
-
         log.info("live prices follow what users do and what the market does from now on")
 
         def ended() -> bool:
