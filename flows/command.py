@@ -128,7 +128,7 @@ def up() -> None:
 
 
 @app.command(
-    epilog="Examples: pricing quote 01104905 4710199010372 · pricing quote --requests requests.csv --out prices.csv"
+    epilog="Examples: pricing quote 01791129 4710036003581 · pricing quote --requests requests.csv --out prices.csv"
 )
 def quote(
     user: Annotated[str | None, typer.Argument(help="A user's id.")] = None,
@@ -145,7 +145,7 @@ def quote(
         raise typer.BadParameter("give USER and PRODUCT, or --requests FILE and --out FILE")
 
 
-@app.command(epilog="Example: pricing recommend 01104905 --count 5")
+@app.command(epilog="Example: pricing recommend 01791129 --count 5")
 def recommend(
     user: Annotated[str, typer.Argument(help="A user's id.")],
     count: Annotated[int, typer.Option(min=1, max=1_000, help="How many products.")] = 10,
@@ -254,7 +254,7 @@ def verify() -> None:
         answers.console.print(f"The {since:,} prices set since then come out again from what they were set from.")
 
 
-@app.command(epilog="Example: pricing forget 01104905")
+@app.command(epilog="Example: pricing forget 01791129")
 def forget(user: Annotated[str, typer.Argument(help="A user's id.")]) -> None:
     """Remove a person's data, prices and quotes; the ledger still verifies."""
     with _database():

@@ -112,7 +112,7 @@ def test_what_the_pages_show_can_be_typed(
     assert " is live" in terminal.type(main_job)
     one, of_a_file, recommend, reprice, books, rollback, verify, replay, forget = commands("Ask for a price")
     user, product = shlex.split(one)[-2:]
-    assert "uniform price" in terminal.type(one)
+    assert "(personal)" in terminal.type(one)
     (tmp_path / "requests.csv").write_text(
         f"request_id,user_id,product_id,requested_at\n1,{user},{product},2001-03-01T10:00:00Z\n"
     )
