@@ -107,6 +107,9 @@ def test_what_the_pages_show_can_be_typed(
     assert "Book 1 is live" in terminal.type(from_files)
     assert " is live" in terminal.type(from_database, {from_database.split()[0].partition("=")[2]: shop_database})
     assert "Snapshot" in terminal.type(weekly)
+    (of_the_database,) = commands("A source's past")
+    program = of_the_database.split()[0]
+    assert "Snapshot" in terminal.type(of_the_database, {program: f"PRICING_SOURCE_URL={shop_database} {program}"})
 
     in_review, approve, require_approval, monitor = commands("What goes live")
     with terminal.typing(in_review, until="awaits approval"):
