@@ -19,13 +19,7 @@ class MonitorParameters(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", json_schema_extra=as_form)
 
-    window_hours: float = Field(
-        24,
-        gt=0,
-        le=24 * 31,
-        title="Hours of a window",
-        description="Counted from 1970 on: those of 24 hours end at midnight, UTC.",
-    )
+    window_hours: float = Field(24, gt=0, le=24 * 31, title="Hours of a window", description="The newest one ends now.")
     windows: int = Field(5, ge=1, le=60, title="Windows", description="How many to look back.")
     at_least: int = Field(
         2, ge=1, le=60, title="Windows in breach", description="So many of them, and the newest one, raise an alarm."
