@@ -3,22 +3,16 @@
 from great_expectations import ExpectationSuite
 from great_expectations import expectations as expect
 
+from expectations.priced import expectations_of_price
+
 SUITE = ExpectationSuite(
     name="prices",
     meta={"failing_share_limit": 0.0},
     expectations=[
+        *expectations_of_price(),
         expect.ExpectColumnValuesToNotBeNull(column="user_id", description="user_id is there"),
-        expect.ExpectColumnValuesToNotBeNull(column="product_id", description="product_id is there"),
-        expect.ExpectColumnValuesToNotBeNull(column="price", description="price is there"),
         expect.ExpectCompoundColumnsToBeUnique(
             column_list=["user_id", "product_id"], description="a user has one price for a product"
-        ),
-        expect.ExpectColumnValuesToBeBetween(column="price", min_value=0, description="price is not below 0"),
-        expect.ExpectColumnPairValuesAToBeGreaterThanB(
-            column_A="price", column_B="lower", or_equal=True, description="price is not below lower"
-        ),
-        expect.ExpectColumnPairValuesAToBeGreaterThanB(
-            column_A="upper", column_B="price", or_equal=True, description="price is not above upper"
         ),
         expect.ExpectColumnValuesToBeBetween(
             column="purchase_probability",

@@ -17,7 +17,7 @@ INPUT_OUTPUT = {
 MAY_IMPORT = {
     "models": PURE | {"models"},
     "sql": set[str](),
-    "expectations": {"great_expectations"},
+    "expectations": {"great_expectations", "expectations"},
     "tasks": PURE | INPUT_OUTPUT | {"tasks", "models", "sql", "expectations"},
     "flows": {"tasks", "models", "prefect", "pydantic"},
 }
