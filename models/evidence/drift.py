@@ -105,11 +105,10 @@ def rule_findings(quotes: pd.DataFrame, exploration_share: float, false_alarm: f
     """Check one window's quotes of personal prices against the rules they were made under.
 
     ``quotes`` has ``user_id, product_id, price, lower, upper, randomised``, one row a quote. No price may lie outside
-    its interval; of the (user, product) pairs with more than one admissible price the policy's share must be drawn at
-    random, by the binomial's normal approximation: within a period a pair keeps its draw, so repeats count once.
+    its interval; of the pairs that could be explored the policy's share must be drawn at random, by the binomial's
+    normal approximation.
     """
-    outside = int(((quotes["price"] < quotes["lower"]) | (quotes["price"] > quotes["upper"])).sum())
-    pairs = quotes[quotes["lower"] < quotes["upper"]].drop_duplicates(["user_id", "product_id"])
+    outside, pairs = outside_interval(quotes), explorable_pairs(quotes)
     count, expected = len(pairs), exploration_share * len(pairs)
     spread = np.sqrt(expected * (1 - exploration_share))
     drawn = float(pairs["randomised"].sum())
@@ -119,6 +118,19 @@ def rule_findings(quotes: pd.DataFrame, exploration_share: float, false_alarm: f
         Finding("guardrails", "roll_back", outside, 0, len(quotes), f"{outside:,} quotes outside their interval"),
         Finding("exploration", "warn", share, float(norm.isf(false_alarm / 2)), count, shown),
     ]
+
+
+def outside_interval(quotes: pd.DataFrame) -> int:
+    """Return how many quotes lie outside the interval, from ``lower`` to ``upper``, that they were set within."""
+    return int(((quotes["price"] < quotes["lower"]) | (quotes["price"] > quotes["upper"])).sum())
+
+
+def explorable_pairs(quotes: pd.DataFrame) -> pd.DataFrame:
+    """Return one quote of each (user, product) pair with more than one admissible price.
+
+    Within a period a pair keeps its draw, so that repeats count once.
+    """
+    return quotes[quotes["lower"] < quotes["upper"]].drop_duplicates(["user_id", "product_id"])
 
 
 @dataclass(frozen=True)

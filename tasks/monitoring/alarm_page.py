@@ -3,8 +3,8 @@
 from datetime import datetime
 
 from prefect import task
-from prefect.artifacts import create_markdown_artifact
 
+from tasks.markdown import show_page
 from tasks.monitoring.judge import Alarm
 
 WHAT_FOLLOWS = {
@@ -18,7 +18,7 @@ WHAT_FOLLOWS = {
 def report_alarm(alarm: Alarm, book_id: int, model_version: int, window_ended_at: datetime) -> None:
     """Keep the alarm as a Markdown page."""
     page = alarm_page(alarm, book_id, model_version, window_ended_at)
-    create_markdown_artifact(page, key="alarm", description=f"{alarm.event}: {', '.join(alarm.checks)}")
+    show_page(page, "alarm", f"{alarm.event}: {', '.join(alarm.checks)}")
 
 
 def alarm_page(alarm: Alarm, book_id: int, model_version: int, window_ended_at: datetime) -> str:

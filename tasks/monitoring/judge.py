@@ -104,7 +104,7 @@ def raise_alarms(surveillance: Surveillance, observation: Observation, window_ho
 def _findings(observation: Observation, number: int, false_alarm: float) -> Iterator[Finding]:
     policy = observation.policy
     quotes = observation.quotes[observation.quotes["window"] == number]
-    answered = observation.quotes.dropna(subset=["purchased", "sensitivity", "valuation", "unit_cost"])
+    answered = observation.answered
     yield from promise_findings(answered[answered["window"] == number], false_alarm)
     # Of random prices, or of a tenth of all, one window has too few: here all up to this one speak together.
     so_far = answered[answered["window"] <= number]

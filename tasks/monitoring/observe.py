@@ -72,6 +72,11 @@ class Observation:
     freshness: Freshness
     sampled_users: float
 
+    @property
+    def answered(self) -> pd.DataFrame:
+        """The quotes of which the outcome, and what the model promised, are known."""
+        return self.quotes.dropna(subset=["purchased", "sensitivity", "valuation", "unit_cost"])
+
 
 @task(**RETRIED)
 def observe(windows: Windows) -> Observation | None:

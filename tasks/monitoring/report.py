@@ -31,7 +31,7 @@ def report_monitoring(surveillance: Surveillance, observation: Observation) -> N
         key="monitor-trends",
         description="Quotes outside their interval, the gap between groups and the explored share, by window.",
     )
-    if len(answered := with_promises(observation.quotes)):
+    if len(answered := with_promises(observation)):
         create_image_artifact(
             data_url(_plot(answered, observation)),
             key="monitor-promises",
@@ -47,7 +47,7 @@ def report_nothing_live(why: str) -> None:
 
 def monitor_page(surveillance: Surveillance, observation: Observation) -> str:
     """The findings as Markdown: alarms, the newest window, every window's breaches, and calibration by tenth."""
-    newest, answered = surveillance.findings[-1], with_promises(observation.quotes)
+    newest, answered = surveillance.findings[-1], with_promises(observation)
     alarms = [f"- **{alarm.action.replace('_', ' ')}**: {', '.join(alarm.checks)}" for alarm in surveillance.alarms]
     sampled = "" if observation.sampled_users == 1 else f", of {observation.sampled_users:.1%} of the users"
     quiet = "No alarm." if len(observation.quotes) else "No alarm; nobody was quoted a price yet."
@@ -83,9 +83,9 @@ def monitor_page(surveillance: Surveillance, observation: Observation) -> str:
     return "\n".join(lines)
 
 
-def with_promises(quotes: pd.DataFrame) -> pd.DataFrame:
+def with_promises(observation: Observation) -> pd.DataFrame:
     """The answered quotes, with the probability that the model gave each to be bought."""
-    answered = quotes.dropna(subset=["purchased", "sensitivity", "valuation", "unit_cost"])
+    answered = observation.answered
     curve = DemandCurve(answered["sensitivity"].to_numpy("float64"), answered["valuation"].to_numpy("float64"))
     return answered.assign(promised=curve.purchase_probability(answered["price"] / answered["list_price"]))
 

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from models.evidence.drift import explorable_pairs, outside_interval
 from models.pricing.fairness import Parity, price_parity
 from tasks.markdown import markdown_table
 from tasks.monitoring.observe import Observation
@@ -63,11 +64,10 @@ def trend_plot(table: pd.DataFrame, explored: float, bound: float | None) -> Fig
 
 
 def _of_window(quotes: pd.DataFrame) -> dict[str, float]:
-    pairs = quotes[quotes["lower"] < quotes["upper"]].drop_duplicates(["user_id", "product_id"])
-    parity = quoted_parity(quotes)
+    pairs, parity = explorable_pairs(quotes), quoted_parity(quotes)
     return {
         "quotes": float(len(quotes)),
-        "outside": float(((quotes["price"] < quotes["lower"]) | (quotes["price"] > quotes["upper"])).sum()),
+        "outside": float(outside_interval(quotes)),
         "gap": parity.gap if len(parity.groups) > 1 else np.nan,
         "explored": float(pairs["randomised"].mean()) if len(pairs) else np.nan,
     }
