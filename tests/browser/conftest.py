@@ -17,6 +17,7 @@ import pytest
 
 from tasks.servers.ports import free_port
 from tasks.servers.processes import end, with_descendants
+from tests.waiting import until
 
 if TYPE_CHECKING:
     from tests.browser.prefect_page import PrefectPage
@@ -51,8 +52,6 @@ class Platform:
 
 @pytest.fixture(scope="module")
 def platform() -> Iterator[Platform]:
-    from tests.browser.prefect_page import until
-
     with tempfile.TemporaryDirectory(prefix="pricing-") as folder:
         Path(folder).chmod(0o755)  # Postgres runs as another user where this is root
         home, ports = Path(folder) / "home", (free_port(None), free_port(None))

@@ -1,8 +1,6 @@
 """The Prefect page as a person uses it: forms, runs, artifacts, automations."""
 
 import re
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from playwright.sync_api import Locator, Page, expect
@@ -80,11 +78,3 @@ class PrefectPage:
         dialog = self.page.get_by_role("dialog")
         dialog.get_by_role("button", name="Submit").wait_for(timeout=LOADED)
         return dialog
-
-
-def until(holds: Callable[[], bool], seconds: float) -> None:
-    """Wait for what the page itself does not tell."""
-    end = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < end, "waited too long"
-        time.sleep(0.5)

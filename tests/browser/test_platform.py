@@ -11,7 +11,8 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.browser.conftest import Platform
-from tests.browser.prefect_page import PrefectPage, until
+from tests.browser.prefect_page import PrefectPage
+from tests.waiting import until
 
 pytestmark = pytest.mark.browser
 Picture = Callable[[str], None]

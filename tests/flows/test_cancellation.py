@@ -27,6 +27,7 @@ from tasks.servers.ports import free_port
 from tasks.servers.processes import Process, marked
 from tasks.servers.supervision import Child, end_all
 from tasks.settings import Settings
+from tests.waiting import until
 
 Execute = Callable[[str, str], list[tuple[object, ...]]]
 
@@ -151,13 +152,6 @@ def held_deployments(folder: Path) -> Path:
     file = folder / "prefect.yaml"
     file.write_text(yaml.safe_dump(own | {"deployments": kept}, sort_keys=False), encoding="utf-8")
     return file
-
-
-def until(condition: Callable[[], bool], seconds: float) -> None:
-    give_up = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < give_up, "waited too long"
-        time.sleep(0.2)
 
 
 @pytest.mark.slow

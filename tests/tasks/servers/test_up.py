@@ -5,9 +5,8 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -22,6 +21,7 @@ from tasks.servers.processes import end, living, marked, with_descendants
 from tasks.servers.supervision import ServerError
 from tasks.servers.up import run_servers
 from tasks.settings import Settings
+from tests.waiting import until
 
 
 def test_a_taken_port_is_said_before_anything_starts(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -213,10 +213,3 @@ def answers(url: str) -> bool:
     except OSError:
         return False
     return True
-
-
-def until(condition: Callable[[], bool], seconds: float) -> None:
-    give_up = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < give_up, "waited too long"
-        time.sleep(0.2)
