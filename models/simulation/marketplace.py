@@ -6,7 +6,6 @@ as it stands mistakes demand for price. The same draws without that link make th
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import Annotated, ClassVar, Self
 
 import numpy as np
@@ -196,14 +195,16 @@ class Marketplace:
             raise MarketplaceError(f"the decisions {unknown} are not of this marketplace; ask for its log or requests")
         return curves
 
-    @cached_property
-    def uniform_optimum(self) -> Array:
-        """Return the ratio (requests,) that is best for its product if all of its requests pay the same."""
-        lower, upper = self.bounds(self.requests)
-        code, _ = pd.factorize(self.requests.frame["product_id"])
+    def best_uniform_ratio(self, decisions: Decisions, bounds: tuple[Array, Array] | None = None) -> Array:
+        """Return the ratio (rows,) of the highest true profit if a product costs the same to all who ask.
+
+        `bounds` as in `best_ratio`; where they differ within a product, it is the same place between them.
+        """
+        lower, upper = bounds or self.bounds(decisions)
+        code, _ = pd.factorize(decisions.frame["product_id"])
         share = np.linspace(0, 1, 101)
         profits = np.stack(
-            [np.bincount(code, self.profit(self.requests, lower + s * (upper - lower))) for s in share], axis=1
+            [np.bincount(code, self.profit(decisions, lower + s * (upper - lower))) for s in share], axis=1
         )
         best = share[profits.argmax(axis=1)][code]
         return np.asarray(lower + best * (upper - lower))

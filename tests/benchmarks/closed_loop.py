@@ -122,7 +122,8 @@ def measure(market: Marketplace, visits: Decisions, quotes: pd.DataFrame, rules:
     """Return what the truth makes of the prices quoted (rows,), and of the best ones within three sets of limits.
 
     `held` are the intervals that each quote was held to, steps included; `policy` the policy's own limits without the
-    step or a cold start; `open` the tables' floor and ceiling alone. Money is expected, over every shock that may come.
+    step or a cold start; `open` the tables' floor and ceiling alone; `uniform` one price a product within `policy`.
+    Money is expected, over every shock that may come.
     """
     list_price, cost = visits.list_price, visits.frame["unit_cost"].to_numpy("float64")
     quoted = quotes["price"].to_numpy("float64") / list_price
@@ -131,9 +132,10 @@ def measure(market: Marketplace, visits: Decisions, quotes: pd.DataFrame, rules:
         "held": market.best_ratio(visits, cost, (held[0], held[1])),
         "policy": market.best_ratio(visits, cost, policy_bounds(market, visits, policy())),
         "open": market.oracle(visits),
+        "uniform": market.best_uniform_ratio(visits, policy_bounds(market, visits, policy())),
     }
     earned = market.profit(visits, quoted).sum()
-    taken = _revenue(market, visits, quoted)
+    taken = revenue(market, visits, quoted)
     dearest = market.best_ratio(visits, np.zeros(len(visits)), policy_bounds(market, visits, policy()))
     figures = {f"profit_of_{name}": float(earned / market.profit(visits, ratio).sum()) for name, ratio in best.items()}
     return figures | {
@@ -141,8 +143,9 @@ def measure(market: Marketplace, visits: Decisions, quotes: pd.DataFrame, rules:
         "list_price_of_policy": float(
             market.profit(visits, np.ones(len(visits))).sum() / market.profit(visits, best["policy"]).sum()
         ),
-        "revenue_of_policy": taken / _revenue(market, visits, best["policy"]),
-        "revenue_of_dearest": taken / _revenue(market, visits, dearest),
+        "revenue_of_policy": taken / revenue(market, visits, best["policy"]),
+        "revenue_of_uniform": taken / revenue(market, visits, best["uniform"]),
+        "revenue_of_dearest": taken / revenue(market, visits, dearest),
         "randomised": float(quotes["randomised"].mean()),
         "with_density": float(quotes["propensity"].notna().mean()),
         "personal": float((quotes["source"] == "personal").mean()),
@@ -172,7 +175,8 @@ def broken(quotes: pd.DataFrame, rules: PricingPolicy) -> int:
     return int(violations(sold, sold, rules, CURRENCY).to_numpy().sum()) + int(outside.sum()) + int(far.sum())
 
 
-def _revenue(market: Marketplace, visits: Decisions, ratio: Array) -> float:
+def revenue(market: Marketplace, visits: Decisions, ratio: Array) -> float:
+    """Return the true expected revenue, in money, of price / list price (rows,)."""
     return float((ratio * visits.list_price * market.purchase_probability(visits, ratio)).sum())
 
 

@@ -53,11 +53,11 @@ def markdown(cycles: pd.DataFrame) -> str:
         "| --- " * 9 + "|",
     ]
     lines += [_row(number, of) for number, of in cycles.groupby("cycle")]
-    lines += ["", "| offers a product | counted | seeds | profit | revenue | revenue of its best |", "| --- " * 6 + "|"]
+    lines += ["", f"| offers a product | counted | seeds | {' | '.join(REACHED.values())} |", "| --- " * 8 + "|"]
     for counted, label in COUNTED.items():
         for offers in OFFERS:
             of = reached(cycles, counted, offers)
-            shown = [f"{of[name].mean():.1%}" if len(of) else "not reached" for name in REVENUES]
+            shown = [f"{of[name].mean():.1%}" if len(of) else "not reached" for name in REACHED]
             lines.append(f"| {offers:,} | {label} | {len(of)} | {' | '.join(shown)} |")
     lines += ["", "Versions that were not promoted:", ""]
     failed = cycles[~cycles["promoted"].astype(bool)]
@@ -65,7 +65,13 @@ def markdown(cycles: pd.DataFrame) -> str:
     return "\n".join(lines) + "\n"
 
 
-REVENUES = ("profit_of_policy", "revenue_of_policy", "revenue_of_dearest")
+REACHED = {
+    "profit_of_policy": "profit, of the best prices a user",
+    "revenue_of_policy": "their revenue",
+    "profit_of_uniform": "profit, of the best price a product",
+    "revenue_of_uniform": "its revenue",
+    "revenue_of_dearest": "highest revenue",
+}
 
 
 def _row(number: object, of: pd.DataFrame) -> str:

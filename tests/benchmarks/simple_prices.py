@@ -22,7 +22,7 @@ def last_logged(scenario: Scenario) -> Array:
 
 def best_uniform(scenario: Scenario) -> Array:
     """Return the one ratio for each product that is best by the truth, which no one knows (rows,)."""
-    return scenario.market.uniform_optimum
+    return scenario.market.best_uniform_ratio(scenario.requests)
 
 
 SIMPLE_PRICES: dict[str, Callable[[Scenario], Array]] = {

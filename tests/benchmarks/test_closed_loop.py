@@ -46,6 +46,7 @@ def test_the_best_prices_are_all_of_the_best_profit_and_others_less(week):
     best = measure(live.market, visits, quotes_at(visits, live.market.oracle(visits)), policy())
     assert best["profit_of_open"] == pytest.approx(1)
     assert best["profit_of_policy"] >= 1  # the policy holds its own best prices back
+    assert best["profit_of_uniform"] > best["profit_of_policy"]  # as one price for everybody does
     at_list = measure(live.market, visits, quotes_at(visits, np.ones(len(visits))), policy())
     assert at_list["profit_of_policy"] == pytest.approx(at_list["list_price_of_policy"])
     assert at_list["profit_of_policy"] < 0.95
@@ -81,6 +82,7 @@ def records() -> pd.DataFrame:
             "seed": seed, "cycle": cycle, "learnt_a_product": 500 + 250 * cycle, "quoted_a_product": 250 * cycle,
             "profit_of_held": 0.95, "profit_of_policy": 0.8 + 0.01 * cycle, "profit_of_open": 0.7,
             "list_price_of_policy": 0.75, "revenue_of_policy": 0.9, "revenue_of_dearest": 0.85, "randomised": 0.1,
+            "profit_of_uniform": 1.02, "revenue_of_uniform": 0.97,
             "violations": 0.0, "promoted": cycle != 1, "failed": "" if cycle != 1 else "no uplift",
             "cold_start": cycle == 0,
             "price_slope_on_randomised": np.nan if cycle == 0 else 1.5,
@@ -95,7 +97,7 @@ def test_the_report_tells_what_was_reached_and_what_was_not():
     assert reached(records(), "quoted_a_product", 500)["cycle"].tolist() == [2, 2]
     assert reached(records(), "learnt_a_product", 2_000).empty
     text = markdown(records())
-    assert "| 500 | log and quotes | 2 | 80.0% | 90.0% | 85.0% |" in text
+    assert "| 500 | log and quotes | 2 | 80.0% | 90.0% | 102.0% | 97.0% | 85.0% |" in text
     assert "| 2,000 | quotes alone | 0 | not reached" in text
     assert "- seed 1, week 1: no uplift" in text
     assert len(drawn(records()).axes) == 3

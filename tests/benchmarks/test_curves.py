@@ -41,5 +41,5 @@ def test_a_linear_curve_stays_a_probability():
 def test_the_best_price_by_the_truth_has_no_regret(scenario: Scenario):
     best = scenario.market.oracle(scenario.requests)
     assert scenario.market.profit(scenario.requests, best).sum() == pytest.approx(scenario.best_profit.sum())
-    for ratio in (scenario.last_logged, scenario.market.uniform_optimum):
+    for ratio in (scenario.last_logged, scenario.market.best_uniform_ratio(scenario.requests)):
         assert scenario.market.profit(scenario.requests, ratio).sum() < scenario.best_profit.sum()

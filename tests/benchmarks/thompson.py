@@ -19,11 +19,12 @@ from numpy.typing import NDArray
 
 from models.features.decisions import Decisions
 from models.simulation.live_market import LiveMarket
-from tests.benchmarks.closed_loop import WEEK, Loop, policy, policy_bounds
+from tests.benchmarks.closed_loop import WEEK, Loop, policy, policy_bounds, revenue
 
 logger = logging.getLogger("pricing.benchmark")
 Array = NDArray[np.float64]
 
+MEASURED = [f"{what}_of_{best}" for best in ("policy", "uniform") for what in ("profit", "revenue")]
 GRID = np.linspace(0.7, 1.3, 13)  # price / list price, the range of the loop's policy
 
 
@@ -128,15 +129,18 @@ def run_seed(loop: Loop, seed: int, name: str) -> list[dict[str, float]]:
         visits = live.visits(since, since + WEEK)
         ratio = sold(visits, beliefs, Answer(live, visits), random)
         market, cost = live.market, visits.frame["unit_cost"].to_numpy("float64")
-        best = market.best_ratio(visits, cost, policy_bounds(market, visits, policy()))
-        taken = [float((r * visits.list_price * market.purchase_probability(visits, r)).sum()) for r in (ratio, best)]
-        profit = market.profit(visits, best).sum()
+        bounds = policy_bounds(market, visits, policy())
+        best = {
+            "policy": market.best_ratio(visits, cost, bounds),
+            "uniform": market.best_uniform_ratio(visits, bounds),
+        }
+        profit, taken = market.profit(visits, ratio).sum(), revenue(market, visits, ratio)
         weeks.append(
             {
                 "seed": seed, "cycle": number, "quoted_a_product": quoted / loop.products,
-                "profit_of_policy": float(market.profit(visits, ratio).sum() / profit),
-                "revenue_of_policy": taken[0] / taken[1],
             }
+            | {f"profit_of_{of}": float(profit / market.profit(visits, at).sum()) for of, at in best.items()}
+            | {f"revenue_of_{of}": taken / revenue(market, visits, at) for of, at in best.items()}
         )  # fmt: skip
         quoted += len(ratio)
     return weeks
@@ -158,7 +162,7 @@ def main() -> None:
     folder = arguments.results / "closed_loop"
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "thompson.json").write_text(json.dumps(found, indent=1))
-    by_week = pd.DataFrame(found).groupby(["belief", "cycle"])[["profit_of_policy", "revenue_of_policy"]].mean()
+    by_week = pd.DataFrame(found).groupby(["belief", "cycle"])[MEASURED].mean()
     logger.warning("%s", by_week.unstack("belief").map("{:.1%}".format).to_string())
 
 
