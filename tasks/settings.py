@@ -68,6 +68,12 @@ class Settings(BaseSettings):
     prefect_api_url: str | None = Field(default=None, validation_alias="PREFECT_API_URL", repr=False)
     prefect_port: int = Field(default=4200, ge=1, le=65535, description="`pricing up` (PRICING_PREFECT_PORT).")
     mlflow_port: int = Field(default=5000, ge=1, le=65535, description="`pricing up` (PRICING_MLFLOW_PORT).")
+    data_docs_port: int = Field(default=8090, ge=1, le=65535, description="`pricing up` (PRICING_DATA_DOCS_PORT).")
+    data_docs_url: str | None = Field(
+        default=None,
+        description="Where a server of your own shows HOME/data_docs; empty: as `pricing up` does"
+        " (PRICING_DATA_DOCS_URL).",
+    )
     postgres_port: int | None = Field(
         default=None,
         ge=1,
@@ -79,6 +85,11 @@ class Settings(BaseSettings):
         "mlflow_tracking_uri": "MLFLOW_TRACKING_URI",
         "prefect_api_url": "PREFECT_API_URL",
     }
+
+    @property
+    def data_docs(self) -> Path:
+        """The folder of Great Expectations' own pages."""
+        return self.home / "data_docs"
 
     def __init__(self, **values: Any) -> None:
         try:
@@ -114,6 +125,13 @@ class Settings(BaseSettings):
         if url is not None and not _WEB_URL.fullmatch(url.get_secret_value()):
             raise ValueError("expected http://HOST/PATH or https://HOST/PATH")
         return url
+
+    @field_validator("data_docs_url")
+    @classmethod
+    def _web_page(cls, url: str | None) -> str | None:
+        if url is not None and not _WEB_URL.fullmatch(url):
+            raise ValueError("expected http://HOST:PORT/PATH")
+        return None if url is None else url.rstrip("/")
 
     @field_validator("prefect_api_url")
     @classmethod

@@ -47,7 +47,7 @@ def validate(load: Load) -> Snapshot:
     """
     settings = Settings()
     try:
-        snapshot = validate_load(load, database_url(settings), settings.home / "data_docs")
+        snapshot = validate_load(load, database_url(settings), settings.data_docs)
     except BatchRefusedError as refused:
         _show(f"# {load.dataset} was refused\n\nNothing of load {load.load_id} was merged: {refused}", load)
         raise
@@ -140,15 +140,18 @@ def report_page(snapshot: Snapshot) -> str:
             right=["rows that break it"],
         ),
         "",
-        f"Great Expectations' own pages, by the address line of a browser: {_data_docs(snapshot)}.",
+        f"Great Expectations' own pages: {_data_docs(snapshot)}.",
     ]
     return "\n".join(lines)
 
 
 def _data_docs(snapshot: Snapshot) -> str:
-    """Their address, to be copied: from a page of a server, browsers follow no link into their own machine."""
-    docs = snapshot.validation.get("data_docs")
-    return "none" if docs is None else f"`{Path(docs).as_uri()}`"
+    """A Markdown link to them on a server, since browsers follow none from a server's page to a file."""
+    if "data_docs" not in snapshot.validation:
+        return "none"
+    settings = Settings()
+    address = settings.data_docs_url or f"http://127.0.0.1:{settings.data_docs_port}"
+    return f"[Data Docs]({address}/index.html)"
 
 
 def _checked(snapshot: Snapshot, name: str) -> list[str]:

@@ -1,7 +1,7 @@
-"""`pricing up`: Postgres, Prefect, MLflow and a worker on 127.0.0.1, until one Ctrl-C ends them all.
+"""`pricing up`: Postgres, Prefect, MLflow, Data Docs and a worker on 127.0.0.1, until one Ctrl-C ends them all.
 
 What a server says goes to HOME/logs/NAME.log. A server that the environment names elsewhere (PREFECT_API_URL,
-MLFLOW_TRACKING_URI) is used there and not started here.
+MLFLOW_TRACKING_URI, PRICING_DATA_DOCS_URL) is used there and not started here.
 """
 
 import logging
@@ -54,6 +54,8 @@ def _require_free_ports(settings: Settings) -> None:
         ports.append(("Prefect", settings.prefect_port, "PRICING_PREFECT_PORT"))
     if settings.mlflow_tracking_uri is None:
         ports.append(("MLflow", settings.mlflow_port, "PRICING_MLFLOW_PORT"))
+    if settings.data_docs_url is None:
+        ports.append(("the Data Docs", settings.data_docs_port, "PRICING_DATA_DOCS_PORT"))
     for name, port, variable in ports:
         if not is_free(port):
             raise ServerError(
@@ -69,6 +71,8 @@ def _start(settings: Settings, held: HeldClaim, children: list[Child], stopping:
     servers = [_mlflow(settings, variables)] if settings.mlflow_tracking_uri is None else []
     if _runs_prefect(settings):
         servers.append(_prefect(settings, variables))
+    if settings.data_docs_url is None:
+        servers.append(_data_docs(settings, variables))
     children += [Child(program) for program in servers]
     for child in children:
         child.await_ready(stopping)
@@ -165,6 +169,20 @@ def _mlflow(settings: Settings, variables: dict[str, str]) -> Program:
         log=_log_file(settings, "mlflow"),
         address=f"http://127.0.0.1:{settings.mlflow_port}",
         health="/health",
+    )
+
+
+def _data_docs(settings: Settings, variables: dict[str, str]) -> Program:
+    """The newest validation's pages, for the links that lead to them."""
+    settings.data_docs.mkdir(parents=True, exist_ok=True)
+    port = str(settings.data_docs_port)
+    return Program(
+        name="Data Docs",
+        arguments=["http.server", port, "--bind", "127.0.0.1", "--directory", str(settings.data_docs)],
+        environment=variables,
+        log=_log_file(settings, "data_docs"),
+        address=f"http://127.0.0.1:{port}",
+        health="/",
     )
 
 

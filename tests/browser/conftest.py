@@ -54,9 +54,10 @@ class Platform:
 def platform() -> Iterator[Platform]:
     with tempfile.TemporaryDirectory(prefix="pricing-") as folder:
         Path(folder).chmod(0o755)  # Postgres runs as another user where this is root
-        home, ports = Path(folder) / "home", (free_port(None), free_port(None))
+        home, ports = Path(folder) / "home", [free_port(None) for _ in range(3)]
         environment = os.environ | {
             "PRICING_HOME": str(home), "PRICING_PREFECT_PORT": str(ports[0]), "PRICING_MLFLOW_PORT": str(ports[1]),
+            "PRICING_DATA_DOCS_PORT": str(ports[2]),
             "PYTHONPATH": str(Path.cwd()), "OMP_NUM_THREADS": "1", "COLUMNS": "160",
         }  # fmt: skip
         said = Path(folder) / "said"
@@ -65,7 +66,7 @@ def platform() -> Iterator[Platform]:
         try:
             until(lambda: "is up" in said.read_text() or up.poll() is not None, STARTS)
             assert up.poll() is None, said.read_text()
-            yield Platform(home, *(f"http://127.0.0.1:{port}" for port in ports), environment)
+            yield Platform(home, *(f"http://127.0.0.1:{port}" for port in ports[:2]), environment)
             up.send_signal(signal.SIGINT)
             assert up.wait(STOPS) == 0
         finally:

@@ -111,7 +111,7 @@ def test_what_a_service_waits_for_can_come_true(service: str) -> None:
 
 def test_servers_are_published_on_this_machine_alone() -> None:
     published = [port for service in SERVICES.values() for port in service.get("ports", [])]
-    assert len(published) == 3
+    assert len(published) == 4
     assert all(port.startswith("127.0.0.1:") for port in published)
 
 
@@ -126,12 +126,26 @@ def test_who_loads_models_has_the_home_in_which_tuned_encoders_lie() -> None:
     home = re.findall(r"PRICING_HOME=(\S+)", DOCKERFILE)[0]
     for name in ("worker", "reprice", "dask-worker"):
         assert SERVICES[name]["volumes"] == [f"home:{home}"]
-        (container,) = PODS[name]["containers"]
-        assert container["volumeMounts"] == [{"name": "home", "mountPath": home}]
+        assert PODS[name]["containers"][0]["volumeMounts"] == [{"name": "home", "mountPath": home}]
         assert PODS[name]["volumes"] == [{"name": "home", "persistentVolumeClaim": {"claimName": "pricing-home"}}]
     (beside,) = PODS["reprice"]["affinity"]["podAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]
     assert beside["labelSelector"] == {"matchLabels": {"part": "worker"}}  # the claim is mounted on one node
     assert PODS["reprice"]["tolerations"] == PODS["worker"]["tolerations"]
+
+
+def test_the_data_docs_of_the_worker_s_home_are_served_where_the_pages_lead() -> None:
+    home, port = re.findall(r"PRICING_HOME=(\S+)", DOCKERFILE)[0], Settings.model_fields["data_docs_port"].default
+    served = SERVICES["data-docs"]
+    assert served["command"][3:] == [str(port), "--directory", f"{home}/data_docs"]
+    assert (served["volumes"], served["ports"]) == ([f"home:{home}:ro"], [f"127.0.0.1:{port}:{port}"])
+    container = next(container for container in PODS["worker"]["containers"] if container["name"] == "data-docs")
+    assert container["command"] == served["command"]
+    assert container["volumeMounts"] == [{"name": "home", "mountPath": home, "readOnly": True}]
+    assert container["ports"] == [{"name": "data-docs", "containerPort": port}]
+    (service,) = (item for item in OBJECTS if (item["kind"], item["metadata"]["name"]) == ("Service", "data-docs"))
+    assert service["spec"] == {
+        "selector": {"part": "worker"}, "ports": [{"name": "http", "port": port, "targetPort": "data-docs"}]
+    }  # fmt: skip
 
 
 def test_databases_are_those_that_the_servers_are_pointed_at() -> None:
@@ -204,10 +218,10 @@ def test_the_repricers_health_is_looked_up_by_the_name_of_its_sessions() -> None
 
 def test_the_worker_alone_has_a_gpu_in_the_cuda_image() -> None:
     for name, spec in PODS.items():
-        limits = [container["resources"]["limits"] for container in spec["containers"]]
+        limits = spec["containers"][0]["resources"]["limits"]
         has_gpu = name == "worker"
         assert (spec.get("nodeSelector") == {"nvidia.com/gpu.present": "true"}) == has_gpu
-        assert [limit.get("nvidia.com/gpu") for limit in limits] == [1 if has_gpu else None]
+        assert limits.get("nvidia.com/gpu") == (1 if has_gpu else None)
         assert {container["image"] for container in spec["containers"]} == {"pricing-cuda" if has_gpu else "pricing"}
     over = yaml.safe_load((INFRA / "compose.gpu.yaml").read_text())["services"]
     (device,) = over["worker"]["deploy"]["resources"]["reservations"]["devices"]

@@ -28,7 +28,11 @@ def test_a_taken_port_is_said_before_anything_starts(home: Path, monkeypatch: py
     monkeypatch.setenv("PRICING_HOME", str(home))
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
-        for variable, name in (("PRICING_PREFECT_PORT", "Prefect"), ("PRICING_MLFLOW_PORT", "MLflow")):
+        for variable, name in (
+            ("PRICING_PREFECT_PORT", "Prefect"),
+            ("PRICING_MLFLOW_PORT", "MLflow"),
+            ("PRICING_DATA_DOCS_PORT", "the Data Docs"),
+        ):
             with monkeypatch.context() as patch:
                 patch.setenv("PRICING_PREFECT_PORT", str(free_port(None)))
                 patch.setenv(variable, str(port))
@@ -56,7 +60,7 @@ def test_signals_mean_again_what_they_meant(home: Path, monkeypatch: pytest.Monk
 @pytest.mark.slow
 def test_everything_comes_up_runs_a_flow_heals_and_ends(home: Path, tmp_path: Path, receiver: "Receiver") -> None:
     """From nothing to deployments, a flow run by the worker, a server killed, Ctrl-C, and nothing left."""
-    ports = {"PRICING_PREFECT_PORT": str(free_port(None)), "PRICING_MLFLOW_PORT": str(free_port(None))}
+    ports = {f"PRICING_{name}_PORT": str(free_port(None)) for name in ("PREFECT", "MLFLOW", "DATA_DOCS")}
     write_tiny_deployment(tmp_path)
     path = f"{Path.cwd()}:{tmp_path}"
     environment = os.environ | ports | {"PRICING_HOME": str(home), "PYTHONPATH": path}
@@ -68,7 +72,7 @@ def test_everything_comes_up_runs_a_flow_heals_and_ends(home: Path, tmp_path: Pa
         "up.run_servers(Settings())\n"
     )
     api = f"http://127.0.0.1:{ports['PRICING_PREFECT_PORT']}/api"
-    mlflow = f"http://127.0.0.1:{ports['PRICING_MLFLOW_PORT']}"
+    mlflow, data_docs = (f"http://127.0.0.1:{ports[f'PRICING_{name}_PORT']}" for name in ("MLFLOW", "DATA_DOCS"))
     with (tmp_path / "said").open("w") as said:
         up = subprocess.Popen([sys.executable, "-c", script], env=environment, cwd=tmp_path, stderr=said)
     try:
@@ -103,6 +107,10 @@ def test_everything_comes_up_runs_a_flow_heals_and_ends(home: Path, tmp_path: Pa
             "text": "pricing: roll_back for book 1, model version 2: guardrails, loss"
         }
         assert not [log for log in (home / "logs").iterdir() if "a-secret" in log.read_text()]
+
+        (home / "data_docs" / "index.html").write_text("the newest validation")
+        with urllib.request.urlopen(f"{data_docs}/index.html", timeout=10) as page:
+            assert page.read() == b"the newest validation"
 
         for process in marked(home / LOGS / "mlflow.log"):
             os.kill(process.pid, signal.SIGKILL)
