@@ -27,6 +27,7 @@ DECLARE
     personal pricing.repriced_personal;
     uniform pricing.repriced_uniform;
     beside pricing.repriced_uniform;
+    pool text;
     consent boolean;
     stands boolean;
 BEGIN
@@ -54,7 +55,9 @@ BEGIN
         reasons := CASE WHEN book.expires_at <= now() THEN ARRAY['book_expired']
                         WHEN uniform.product_id IS NULL THEN ARRAY['product_not_in_book']
                         ELSE uniform.reasons END;  -- withdrawn since: they say why
+        pool := uniform.pool_id;  -- a sale counts against its stock, whatever sets the price
         uniform := NULL;
+        uniform.pool_id := pool;
         SELECT products.list_price::numeric, products.floor, products.ceiling
         INTO list_price, uniform.floor, uniform.ceiling
         FROM data.products

@@ -5,3 +5,4 @@ FROM pricing.live
 JOIN pricing.repriced_personal AS personal USING (book_id)
 JOIN pricing.repriced_uniform AS uniform USING (book_id, product_id)
 WHERE personal.price IS NOT NULL AND personal.uniform_repriced_at IS DISTINCT FROM uniform.repriced_at
+  AND (%(since)s::timestamptz IS NULL OR uniform.repriced_at > %(since)s)

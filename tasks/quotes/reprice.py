@@ -16,10 +16,10 @@ import torch
 from prefect import task
 from psycopg2.extensions import connection as Connection
 
-import sql
 from tasks.database import DatabaseUnavailableError, database_url, transaction
 from tasks.markdown import markdown_table, show_page
 from tasks.quotes.repricing import Demands, Repriced, continued_book, registered_demand, reprice_products, reprice_users
+from tasks.quotes.sweep import Sweep
 from tasks.servers.signals import asked_to_stop
 from tasks.settings import Settings
 
@@ -28,7 +28,6 @@ log = logging.getLogger("pricing.reprice")
 REPORT_SECONDS = 60.0
 WAIT_SECONDS = 1.0  # for a wake-up; one that was missed costs no more than this
 RETRY_SECONDS = 1.0  # where the database is away
-SWEEP_SECONDS = 60.0  # from one look at what was left behind to the next, while nothing waits
 
 
 @dataclass
@@ -95,8 +94,9 @@ def reprice_waiting(minutes: float | None, entries_at_once: int, transactions: i
             return stopping.is_set() or (ends is not None and time.monotonic() >= ends)
 
         work = partial(reprice_until, ended, database_url(Settings()), entries_at_once, count)
+        sweeps = [Sweep(), *[None] * (transactions - 1)]  # one looks, and the others go on meanwhile
         # Each with this run's context, so that Prefect knows whose messages it is sent.
-        _await_all([threads.submit(copy_context().run, work) for _ in range(transactions)], stopping, report)
+        _await_all([threads.submit(copy_context().run, work, sweep) for sweep in sweeps], stopping, report)
     return tally
 
 
@@ -111,21 +111,23 @@ def reprice_until(
     url: str,
     entries_at_once: int,
     count: Callable[[Repriced], None],
+    sweep: Sweep | None = None,
     demands: Demands = registered_demand,
 ) -> None:
     """Price block after block on one connection, and `count` what was committed, until it has `ended`."""
-    is_away, swept = False, time.monotonic()
+    is_away = False
     while not ended():
         try:
             with transaction(url) as connection:
                 _listen(connection)
                 is_away = False
                 while not ended():
+                    if sweep is not None:
+                        sweep.by_the_clock(connection)
                     if _price_block(connection, entries_at_once, demands, count):
                         continue
-                    if time.monotonic() > swept + SWEEP_SECONDS:
-                        queue_left_behind(connection)
-                        swept = time.monotonic()
+                    if sweep is not None:
+                        sweep.while_idle(connection)
                     _await_work(connection)
         except (psycopg2.OperationalError, psycopg2.InterfaceError, DatabaseUnavailableError) as error:
             if not is_away:  # said once, not every second that it lasts
@@ -141,15 +143,6 @@ def reprice_all(url: str, entries_at_once: int, demands: Demands = registered_de
         while _price_block(connection, entries_at_once, demands, tally.add):
             pass
     return tally
-
-
-def queue_left_behind(connection: Connection) -> int:
-    """Queue the pairs whose product was priced anew while they were first met; returns how many."""
-    with connection.cursor() as cursor:
-        cursor.execute(sql.query("queue_left_behind"))
-        found = cursor.rowcount
-    connection.commit()
-    return found
 
 
 def _await_all(running: list[Future[None]], stopping: Event, report: Callable[[], None]) -> None:

@@ -124,6 +124,16 @@ def test_a_list_price_keeps_the_limits_of_its_product(
     assert rows(connection, "SELECT list_price FROM pricing.quotes") == [(Decimal("4"),)]
 
 
+def test_what_is_sold_at_its_list_price_counts_against_its_stock(connection: Connection) -> None:
+    book = publish(connection, "3.4", lifetime="-1 second")
+    with connection.cursor() as cursor:
+        cursor.execute("UPDATE pricing.uniform_prices SET pool_id = 'leaves' WHERE book_id = %s", [book])
+        cursor.execute("SELECT quote_id FROM pricing.quote('ann', 'tea') WHERE source = 'list'")
+        cursor.execute("SELECT pricing.record_outcome(%s, true, 3)", cursor.fetchone())
+        cursor.execute("SELECT pricing.units_sold('shop', 'leaves')")
+        assert cursor.fetchone() == (3,)
+
+
 @pytest.mark.parametrize("product", ["nothing", "car"])
 def test_an_unknown_product_is_an_error(connection: Connection, product: str) -> None:
     with pytest.raises(psycopg2.errors.NoDataFound, match=f"product {product} is unknown"):

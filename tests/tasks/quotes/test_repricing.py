@@ -22,7 +22,7 @@ from tasks.quotes.between_books import UnfoundedPriceError, verify_between_books
 from tasks.quotes.explain import explain_quote
 from tasks.quotes.quote import quote
 from tasks.quotes.replay import replay
-from tasks.quotes.reprice import RepriceTally, queue_left_behind, reprice_all, reprice_until, reprice_waiting
+from tasks.quotes.reprice import RepriceTally, reprice_all, reprice_until, reprice_waiting
 from tasks.quotes.repricing import continued_book, reprice_products, reprice_users
 from tasks.registry.versions import VersionNotFoundError
 from tasks.training.features import read_decisions
@@ -337,22 +337,6 @@ def test_a_pair_is_priced_by_its_products_own_terms_until_those_are_set_anew(boo
     reprice(book_shop)
     after = quote(USER, PRODUCT)
     assert (after.source, after.price > answer.price) == ("personal", True)
-
-
-def test_a_pair_that_its_product_left_behind_follows(book_shop: Any) -> None:
-    book_shop.published(FREE)
-    record(book_shop)
-    reprice(book_shop)
-    book_shop.run(f"UPDATE data.products SET unit_cost = 0.9 * list_price WHERE product_id = '{PRODUCT}'")
-    only_products(book_shop)
-    book_shop.run("DELETE FROM pricing.reprice_queue")  # as if the pair had been met just then, and not been seen
-    assert quote(USER, PRODUCT).reasons[-1] == "market_moved"
-    with transaction(book_shop.url) as connection:
-        assert queue_left_behind(connection) == 1
-    reprice(book_shop)
-    assert quote(USER, PRODUCT).source == "personal"
-    with transaction(book_shop.url) as connection:
-        assert queue_left_behind(connection) == 0
 
 
 @pytest.mark.parametrize("lift", [0.7, 1.4], ids=["the uniform price fell a step", "rose a step"])
