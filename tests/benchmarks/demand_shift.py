@@ -4,8 +4,9 @@
 
 A demand model learns from a marketplace's log, a tenth of it randomised, and prices its visits day by day. From one day
 on the true demand is another. `models.evidence.drift` and `tasks.monitoring.judge` see what a storefront would have
-logged: once for many draws of luck and weekly shocks, and once with the model fit again after each alarm. That fit sees
-all offers up to the alarm, with the newest days to stop and correct it by; no gate stands in its way here.
+logged: hour by hour for many draws of luck and weekly shocks, and day by day of a course in which the model is fit
+again after an alarm. That fit sees all offers up to the alarm, with the newest days to stop and correct it by; no gate
+stands in its way here.
 """
 
 import argparse
@@ -13,7 +14,6 @@ import json
 import logging
 import time
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import date
 from pathlib import Path
@@ -35,7 +35,7 @@ from models.simulation.demand_shift import DemandShift
 from models.simulation.live_market import LiveMarket, with_history
 from models.simulation.marketplace import Marketplace, MarketplaceConfig, simulate
 from tasks.monitoring.judge import judge
-from tasks.monitoring.observe import REFERENCE, Freshness, Observation
+from tasks.monitoring.observe import REFERENCE, Freshness, Observation, Windows
 from tests.benchmarks.closed_loop import CURRENCY, policy, policy_bounds
 from tests.benchmarks.demand_shift_report import write_report
 from tests.benchmarks.embeddings import product_content
@@ -60,6 +60,7 @@ class Course:
         daily: offers and quotes a day.
         log_days, days: of the log, and of the quotes after it.
         shift_day: of the quotes, from 0; the first with the changed demand.
+        looks: of the monitor a day, at the 24 hours before each and the four days before those.
         retrainings: at most so many alarms are answered.
 
     """
@@ -70,6 +71,7 @@ class Course:
     log_days: int = 42
     days: int = 28
     shift_day: int = 10
+    looks: int = 24
     retrainings: int = 3
 
     def live(self, cache: Path) -> LiveMarket:
@@ -119,23 +121,21 @@ def quoted(demand: FittedDemand, visits: Decisions, live: LiveMarket, rules: Pri
     )
 
 
-def observed(quotes: pd.DataFrame, live: LiveMarket, days: Sequence[int], *, features: bool) -> Observation:
-    """Return what the monitor sees of these days; without `features` nothing of users' events and the market."""
-    first, ends = days[0], [live.opens_at + (day + 1) * DAY for day in days]
-    period = live.opens_at + first * DAY, ends[-1]
+def observed(quotes: pd.DataFrame, live: LiveMarket, until: pd.Timestamp, *, features: bool) -> Observation:
+    """Return what the monitor sees at a moment; without `features` nothing of users' events and the market."""
+    ends = Windows(24, LOOK_BACK).ends(until)
+    period = ends[0] - DAY, ends[-1]
     learnt = live.opens_at - REFERENCE, live.opens_at
-    current, reference = (
-        {name: _signals(live, name, *times) if features else _nothing(name) for name in FEATURES}
-        for times in (period, learnt)
-    )
+    tables = FEATURES if features else ()
+    current, reference = ({name: _signals(live, name, *times) for name in tables} for times in (period, learnt))
     for frame in current.values():
         frame["window"] = ((frame["at"] - period[0]) // DAY).astype("int64")
     reference = {name: frame[FEATURES[name]] for name, frame in reference.items()}
     fresh = Freshness(0.0, 0.0, 0.0, 0.0, ends[-1].to_pydatetime())
-    seen = quotes[quotes["window"].between(days[0], days[-1])]
+    seen = quotes[(quotes["decided_at"] >= period[0]) & (quotes["decided_at"] < until)]
     return Observation(
         1, "marketplace", 1, policy(), CURRENCY, [end.to_pydatetime() for end in ends],
-        seen.assign(window=seen["window"] - first), current, reference, fresh, 1.0,
+        seen.assign(window=(seen["decided_at"] - period[0]) // DAY), current, reference, fresh, 1.0,
     )  # fmt: skip
 
 
@@ -151,24 +151,17 @@ def _signals(live: LiveMarket, table: str, since: pd.Timestamp, until: pd.Timest
     return frame.assign(competitor_price_to_list=ratio, supply_index=np.nan)[["at", *FEATURES[table]]]
 
 
-def _nothing(table: str) -> pd.DataFrame:
-    return pd.DataFrame(
-        {"at": pd.DatetimeIndex([], tz="UTC"), **dict.fromkeys(FEATURES[table], pd.Series(dtype=object))}
-    )
-
-
 def judged(
-    quotes: pd.DataFrame, live: LiveMarket, day: int, *, first: int = 0, features: bool
+    quotes: pd.DataFrame, live: LiveMarket, until: pd.Timestamp, *, features: bool
 ) -> tuple[list[Finding], list[str]]:
-    """Return the findings of a day, and the checks that alarm at its end, as those since the `first` are looked at."""
-    days = range(max(first, day + 1 - LOOK_BACK), day + 1)
-    found = judge.fn(observed(quotes, live, days, features=features), AT_LEAST, FALSE_ALARM)
+    """Return what a look at a moment finds of the day before it, and the checks that alarm."""
+    found = judge.fn(observed(quotes, live, until, features=features), AT_LEAST, FALSE_ALARM)
     return found.findings[-1], [check for alarm in found.alarms if alarm.action != "warn" for check in alarm.checks]
 
 
 @dataclass(frozen=True)
 class Watch:
-    """What the monitor said of one draw of luck: the checks that breached and alarmed, by day."""
+    """What the monitor said of one draw of luck: the checks that breached and alarmed at any look, by day."""
 
     shift: str
     seed: int
@@ -185,9 +178,15 @@ def watched(quotes: pd.DataFrame, visits: Decisions, live: LiveMarket, name: str
     """Return what the monitor says of the same quotes, answered under the luck and the weekly shocks of a seed."""
     ratio = (quotes["price"] / quotes["list_price"]).to_numpy("float64")
     answered = quotes.assign(purchased=shifted(live, name, course).again(seed).answers(visits, ratio))
-    days = [judged(answered, live, day, features=False) for day in range(course.days)]
-    breached = [[one.check for one in found if one.is_breached and one.action != "warn"] for found, _ in days]
-    return Watch(name, seed, breached, [checks for _, checks in days])
+    breached, alarmed = [], []
+    for day in range(course.days):
+        since = live.opens_at + day * DAY
+        looks = [judged(answered, live, since + look / course.looks * DAY, features=False)
+                 for look in range(1, course.looks + 1)]  # fmt: skip
+        found = {one.check for findings, _ in looks for one in findings if one.is_breached and one.action != "warn"}
+        breached.append(sorted(found))
+        alarmed.append(sorted({check for _, checks in looks for check in checks}))
+    return Watch(name, seed, breached, alarmed)
 
 
 def traced(model: FittedDemand, live: LiveMarket, name: str, course: Course, *, retrain: bool = True) -> dict[str, Any]:
@@ -210,14 +209,15 @@ def traced(model: FittedDemand, live: LiveMarket, name: str, course: Course, *, 
         behaviour.append(live.purchases(visits, bought))
         shown.append(quotes.assign(purchased=bought, decision_id=visits.frame["decision_id"]))
         share.append(_of_oracle(live.market, visits, ratio))
-        _, checks = judged(pd.concat(shown), live, day, first=first, features=True)
+        of_model = pd.concat(shown[first:])  # the monitor looks at the live version's quotes alone
+        _, checks = judged(of_model, live, since + DAY, features=True)
         if checks:
             alarmed.append({"day": day, "checks": checks})
             logger.info("%s, day %d: alarm by %s", name, day, ", ".join(checks))
         if checks and retrain and len(retrained) < course.retrainings:
             model = fitted(_offers(live, log, pd.concat(shown), pd.concat(behaviour)))
             retrained.append(day)
-            first = day + 1  # the monitor looks at the live version's quotes alone
+            first = day + 1
     return {"shift": name, "share": share, "alarmed": alarmed, "retrained": retrained, "retrain": retrain}
 
 

@@ -33,9 +33,9 @@ def markdown(found: dict[str, Any], courses: list[dict[str, Any]]) -> str:
     lines = [
         "# A demand shift, with known truth",
         "",
-        f"{found['course']['daily']} quotes a day; a window is a day.",
+        f"{found['course']['daily']} quotes a day, looked at {found['course']['looks']} times; a window is a day.",
         "",
-        "| shift | detected | windows to the alarm, median (slowest) | first alarm by | false alarms in calm windows |",
+        "| shift | detected | days to the alarm, median (slowest) | first alarm by | calm days with a false alarm |",
         "| --- " * 5 + "|",
     ]
     for name, of in found["summary"].items():

@@ -10,7 +10,7 @@ from tests.benchmarks.demand_shift import DAY, SHIFTS, Course, Watch, judged, qu
 from tests.benchmarks.demand_shift_report import drawn, markdown, smoothed
 from tests.benchmarks.promotion import Distortion, StandIn
 
-COURSE = Course(users=600, products=12, daily=400, log_days=14, days=12, shift_day=6)
+COURSE = Course(users=600, products=12, daily=400, log_days=14, days=12, shift_day=6, looks=1)
 
 
 @pytest.fixture(scope="module")
@@ -52,10 +52,24 @@ def test_a_strong_shift_is_seen_and_no_shift_hardly(live: LiveMarket, stand_in: 
     assert of["none"]["false_alarms"] <= 7  # weeks in which the whole market wants more or less
 
 
+def test_more_looks_see_what_fewer_do(live: LiveMarket, stand_in: StandIn):
+    visits = live.visits(live.opens_at, live.opens_at + COURSE.days * DAY)
+    quotes = quoted(stand_in, visits, live, policy())
+    daily, often = (
+        watched(quotes, visits, live, "willingness × 0.85", replace(COURSE, days=8, looks=looks), 0) for looks in (1, 4)
+    )
+    for once, more in ((daily.breached, often.breached), (daily.alarmed, often.alarmed)):
+        assert once[-1] and all(set(few) <= set(many) for few, many in zip(once, more, strict=True))
+
+
 def test_the_features_that_nobody_changed_are_stable(live: LiveMarket, stand_in: StandIn):
     visits = live.visits(live.opens_at, live.opens_at + 3 * DAY)
     quotes = quoted(stand_in, visits, live, policy()).assign(purchased=False)
-    features = [one for one in judged(quotes, live, 1, features=True)[0] if one.check.startswith("feature")]
+    features = [
+        one
+        for one in judged(quotes, live, live.opens_at + 2 * DAY, features=True)[0]
+        if one.check.startswith("feature")
+    ]
     by_name = {one.check: one for one in features}
     assert {"feature kind", "feature category", "feature dwell_seconds"} <= set(by_name)
     assert not any(by_name[f"feature {name}"].is_breached for name in ("kind", "category", "dwell_seconds"))
@@ -67,7 +81,10 @@ def test_a_course_is_drawn_and_told(live: LiveMarket, stand_in: StandIn):
     courses = [traced(stand_in, live, name, short, retrain=False) for name in ("none", "sensitivity × 1.4")]
     assert all(0.8 < share <= 1 + 1e-9 for course in courses for share in course["share"])
     assert np.mean(courses[1]["share"][4:]) < np.mean(courses[1]["share"][:4])
-    told = {"course": {"daily": 400, "shift_day": 4}, "summary": summary([Watch("none", 0, [[]] * 8, [[]] * 8)], short)}
+    told = {
+        "course": {"daily": 400, "shift_day": 4, "looks": 1},
+        "summary": summary([Watch("none", 0, [[]] * 8, [[]] * 8)], short),
+    }
     text = markdown(told, courses)
     assert "| none |  |  |  | 0 of 8 |" in text
     assert "| sensitivity × 1.4, no new model |" in text
