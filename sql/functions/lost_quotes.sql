@@ -62,7 +62,7 @@ DECLARE
     quoted_at timestamptz := pricing.time_of_quote(quote_id);
     today record;
 BEGIN
-    IF user_id IS NULL OR product_id IS NULL OR price IS NULL THEN
+    IF num_nulls(quote_id, user_id, product_id, price) > 0 THEN
         RAISE EXCEPTION 'quote % is unknown: where a crash lost it, give user_id, product_id and price as quoted',
             quote_id USING ERRCODE = 'no_data_found';
     ELSIF quoted_at < now() - interval '28 days' THEN  -- a price holds for a book's life, a week

@@ -199,11 +199,12 @@ def test_what_is_told_of_a_known_quote_must_be_what_was_quoted(
     ]
 
 
-@pytest.mark.parametrize("missing", range(3))
+@pytest.mark.parametrize("missing", range(4))
 def test_a_lost_quote_is_told_whole_or_not_at_all(connection: Connection, missing: int) -> None:
-    told = [None if place == missing else value for place, value in enumerate(("ann", "tea", 3.5))]
+    told: list[object] = [str(uuid4()), "ann", "tea", 3.5]
+    told[missing] = None
     with pytest.raises(psycopg2.errors.NoDataFound, match="user_id, product_id and price"):
-        rows(connection, IN_FULL, str(uuid4()), True, *told)
+        rows(connection, "SELECT pricing.record_outcome(%s, true, 1, %s, %s, %s)", *told)
 
 
 @pytest.mark.parametrize(
