@@ -166,7 +166,7 @@ def test_two_who_tell_of_a_lost_quote_at_once_do_not_conflict(url: str) -> None:
         with transaction(url) as first:
             rows(first, IN_FULL, lost, True, "ann", "tea", Decimal("3.5"))
             same, other = threads.submit(tell, "3.5"), threads.submit(tell, "3.6")
-            with transaction(url) as onlooker:
+            with impatient(url) as onlooker:  # a transaction sees the activity of its first look
                 until(lambda: len(rows(onlooker, waiting)) == 2, 10)
         same.result()
         with pytest.raises(psycopg2.errors.InvalidParameterValue, match=r"is not of price 3\.6"):
