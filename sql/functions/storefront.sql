@@ -158,6 +158,7 @@ DECLARE
     live_dataset text;
     recorded uuid := coalesce(event_id, gen_random_uuid());
 BEGIN
+    PERFORM pricing.wait_for_disk();
     PERFORM pricing.refuse_bad_id('user_id', user_id);
     PERFORM pricing.refuse_bad_id('kind', kind);
     IF product_id IS NOT NULL THEN PERFORM pricing.refuse_bad_id('product_id', product_id); END IF;
@@ -212,9 +213,11 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 $$;
 
 -- What became of a quote. With each twentieth of a pool's stock that has gone, and with its last unit, its products are
--- priced anew. Telling the same outcome again changes nothing; another one is refused.
+-- priced anew. Telling the same outcome again changes nothing; another one is refused. A storefront whose quotes do not
+-- wait for the disk gives what it was quoted as well, so that a quote which a crash lost is recorded again.
 CREATE OR REPLACE FUNCTION pricing.record_outcome(
-    quote_id uuid, purchased boolean, quantity double precision DEFAULT 1) RETURNS void
+    quote_id uuid, purchased boolean, quantity double precision DEFAULT 1,
+    user_id text DEFAULT NULL, product_id text DEFAULT NULL, price numeric DEFAULT NULL) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
@@ -225,11 +228,14 @@ BEGIN
         RAISE EXCEPTION 'an outcome needs purchased (true or false) and a quantity above 0; got %, %',
             record_outcome.purchased, record_outcome.quantity USING ERRCODE = 'invalid_parameter_value';
     END IF;
+    PERFORM pricing.wait_for_disk();
+    PERFORM pricing.refuse_bad_quote(user_id, product_id, price);
+    IF NOT EXISTS (SELECT FROM pricing.quotes WHERE quote_id = record_outcome.quote_id) THEN
+        PERFORM pricing.record_lost_quote(quote_id, user_id, product_id, price);
+    END IF;
+    PERFORM pricing.refuse_another_quote(quote_id, user_id, product_id, price);
     SELECT priced_from ->> 'pool_id' AS pool_id, dataset INTO asked
     FROM pricing.quotes JOIN pricing.books USING (book_id) WHERE quote_id = record_outcome.quote_id;
-    IF NOT FOUND THEN
-        RAISE EXCEPTION 'quote % is unknown', record_outcome.quote_id USING ERRCODE = 'no_data_found';
-    END IF;
     INSERT INTO pricing.outcomes (quote_id, purchased, quantity, pool_id)
     VALUES (record_outcome.quote_id, record_outcome.purchased, record_outcome.quantity, asked.pool_id)
     ON CONFLICT DO NOTHING;

@@ -12,7 +12,7 @@ BEGIN
     GRANT USAGE ON SCHEMA pricing TO pricing_storefront;
     GRANT EXECUTE ON FUNCTION pricing.quote(text, text),
         pricing.record_event(text, text, text, text, double precision, timestamptz, uuid),
-        pricing.record_outcome(uuid, boolean, double precision) TO pricing_storefront;
+        pricing.record_outcome(uuid, boolean, double precision, text, text, numeric) TO pricing_storefront;
     GRANT USAGE ON SCHEMA pricing, data, incoming TO pricing_worker;
     REVOKE CREATE ON SCHEMA pricing, data FROM pricing_worker;
     GRANT CREATE ON SCHEMA incoming TO pricing_worker;

@@ -1,6 +1,7 @@
 -- Quotes to known users whose outcome is known, as offers of the data contract. A quote asks for one unit; how many were
 -- bought is told afterwards and is no quantity at stake, by which a sale would count more in the evidence than what was
--- not sold. It stays in pricing.outcomes, where pricing.units_sold finds it.
+-- not sold. It stays in pricing.outcomes, where pricing.units_sold finds it. A quote that a crash lost has no density: a
+-- price that was seen, drawn or not.
 SELECT quote_id::text AS offer_id, quotes.user_id, quotes.product_id, quoted_at AS offered_at, quotes.price::double precision,
        outcomes.purchased, quotes.list_price::double precision, (priced_from ->> 'unit_cost')::double precision AS unit_cost,
        (priced_from ->> 'floor')::double precision AS floor, (priced_from ->> 'ceiling')::double precision AS ceiling,

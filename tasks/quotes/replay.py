@@ -43,7 +43,8 @@ def replay(quote_id: str) -> Replay:
     As a second line the book's model is asked for the curve once more, where model and data are still there.
 
     Raises:
-        ReplayError: the quote is unknown, was given before its inputs were kept, or a figure comes out otherwise.
+        ReplayError: the quote is unknown, was lost in a crash or given before its inputs were kept, or a figure comes
+            out otherwise.
     """
     url = database_url(Settings())
     with transaction(url) as connection:
@@ -73,6 +74,11 @@ def _read(connection: Connection, quote_id: str) -> dict[str, Any]:
     if not found:
         raise ReplayError(f"quote {quote_id} is unknown: pricing.quotes lists those that were given")
     (quote,) = found
+    if quote["source"] == "told":
+        raise ReplayError(
+            f"quote {quote_id} cannot be computed again: a crash lost its exposure, and the storefront's word for its "
+            "price, told with the outcome, is all there is"
+        )
     if quote["source"] != "list" and "uniform_sensitivity" not in (quote["priced_from"] or {}):
         raise ReplayError(
             f"quote {quote_id} is from book {quote['book_id']}, which was made before inputs were kept with prices: "

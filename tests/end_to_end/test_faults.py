@@ -62,6 +62,7 @@ from tasks.servers.environment import answers
 from tasks.servers.ports import free_port
 from tasks.servers.postgres import ensure_running, stop
 from tasks.servers.processes import with_descendants
+from tests.crash import cut_power
 
 Tables = dict[str, pd.DataFrame]
 CHAMPION_VERSION = tasks.books.publish._champion_version
@@ -245,11 +246,7 @@ class Shop:
             return cursor.fetchall() if cursor.description else []
 
     def kill_server(self) -> None:
-        """Every process of the server at once, as when the power goes."""
-        postmaster = int((self.home / "postgres" / "data" / "postmaster.pid").read_text().split()[0])
-        for process in with_descendants([postmaster]):
-            with suppress(ProcessLookupError):
-                os.kill(process.pid, signal.SIGKILL)
+        cut_power(self.home)
         self.url = ensure_running(self.home)
 
     def drop_connections(self) -> None:

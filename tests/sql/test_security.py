@@ -15,7 +15,11 @@ from tasks.database import migrate, transaction
 SCHEMAS = ("pricing", "data", "incoming")
 TABLE_PRIVILEGES = "SELECT, INSERT, UPDATE, DELETE, TRUNCATE, REFERENCES, TRIGGER"  # any of them
 SEQUENCE_PRIVILEGES = "USAGE, SELECT, UPDATE"
-OPEN_TO_THE_STOREFRONT = {"pricing.quote", "pricing.record_event", "pricing.record_outcome"}
+OPEN_TO_THE_STOREFRONT = {
+    "pricing.quote(text,text)",
+    "pricing.record_event(text,text,text,text,double precision,timestamp with time zone,uuid)",
+    "pricing.record_outcome(uuid,boolean,double precision,text,text,numeric)",
+}
 PRODUCT = (
     "INSERT INTO data.snapshots (snapshot_id, dataset, currency, row_counts, as_of, validation)"
     " VALUES ('s', 'shop', 'EUR', '{}', now(), '{}');"
@@ -85,7 +89,7 @@ def test_of_the_schemas_only_that_of_the_functions_is_open(storefront: Connectio
 def test_three_functions_can_be_called_and_no_other(storefront: Connection) -> None:
     found = rows(
         storefront,
-        "SELECT nspname || '.' || proname, has_function_privilege(pg_proc.oid, 'EXECUTE')"
+        "SELECT pg_proc.oid::regprocedure::text, has_function_privilege(pg_proc.oid, 'EXECUTE')"
         " FROM pg_proc JOIN pg_namespace ON pg_namespace.oid = pronamespace"
         f" WHERE nspname IN {SCHEMAS} AND prorettype <> 'trigger'::regtype",
     )
@@ -104,10 +108,12 @@ def test_nobody_is_held_up_and_no_disk_is_filled(storefront: Connection, held: s
 def test_no_function_reads_its_callers_search_path_or_temporary_objects(storefront: Connection) -> None:
     found = rows(
         storefront,
-        "SELECT nspname || '.' || proname, proconfig FROM pg_proc JOIN pg_namespace ON pg_namespace.oid = pronamespace"
+        "SELECT pg_proc.oid::regprocedure::text, proconfig"
+        " FROM pg_proc JOIN pg_namespace ON pg_namespace.oid = pronamespace"
         " WHERE nspname NOT LIKE 'pg\\_%' AND nspname <> 'information_schema'",
     )
-    assert {*OPEN_TO_THE_STOREFRONT, "pricing.refuse_bad_id", "pricing.refuse_change"} <= {name for name, _ in found}
+    others = {"pricing.refuse_bad_id(text,text)", "pricing.refuse_change()"}
+    assert OPEN_TO_THE_STOREFRONT | others <= {name for name, _ in found}
     for name, settings in found:
         assert isinstance(settings, list), name
         assert "search_path=pg_catalog, pg_temp" in settings, name
@@ -132,6 +138,7 @@ def test_a_type_of_the_callers_own_does_not_run_as_the_owner(storefront: Connect
     assert rows(storefront, "SELECT 'x'::pg_temp.text; SELECT by FROM seen") == [(storefront.info.user,)]  # it works
     rows(storefront, "SELECT pricing.record_event('u', 'view', 'p')")
     rows(storefront, "SELECT pricing.record_outcome(quote_id, true) FROM pricing.quote('u', 'tea')")
+    rows(storefront, "SELECT pricing.record_outcome(%s, true, 1, 'u', 'tea', 4)", str(uuid4()))
     assert rows(storefront, "SELECT count(*) FROM seen") == [(1,)]
 
 
@@ -180,7 +187,9 @@ def test_nothing_else_is_allowed(storefront: Connection, statement: str) -> None
 def test_huge_texts_are_refused_whichever_argument_holds_them(storefront: Connection, size: int) -> None:
     huge = "x" * size
     for call in ("quote(%s, 'tea')", "quote('ann', %s)", "record_event(%s, 'view')", "record_event('ann', %s)",
-                 "record_event('ann', 'view', %s)", "record_event('ann', 'view', 'tea', %s)"):  # fmt: skip
+                 "record_event('ann', 'view', %s)", "record_event('ann', 'view', 'tea', %s)",
+                 "record_outcome(gen_random_uuid(), true, 1, %s, 'tea', 4)",
+                 "record_outcome(gen_random_uuid(), true, 1, 'ann', %s, 4)"):  # fmt: skip
         with pytest.raises(psycopg2.errors.InvalidParameterValue, match=r"1 to \d+ characters"):
             rows(storefront, f"SELECT pricing.{call}", huge)
 
@@ -191,9 +200,10 @@ def test_huge_texts_are_refused_whichever_argument_holds_them(storefront: Connec
 def test_hostile_texts_are_only_data(storefront: Connection, database_url: str, hostile: str) -> None:
     rows(storefront, "SELECT pricing.record_event(%s, %s)", hostile, hostile)
     rows(storefront, "SELECT pricing.quote(%s, 'tea')", hostile)
+    rows(storefront, "SELECT pricing.record_outcome(%s, true, 1, %s, 'tea', 4)", str(uuid4()), hostile)
     with transaction(database_url) as owner:
         assert rows(owner, "SELECT user_id, kind FROM pricing.events") == [(hostile, hostile)]
-        assert rows(owner, "SELECT user_id FROM pricing.quotes") == [(hostile,)]
+        assert rows(owner, "SELECT user_id FROM pricing.quotes") == [(hostile,)] * 2
 
 
 def test_quote_ids_are_drawn_so_that_no_other_can_be_guessed(storefront: Connection) -> None:
@@ -203,6 +213,16 @@ def test_quote_ids_are_drawn_so_that_no_other_can_be_guessed(storefront: Connect
     assert 27 < sum(changed) / len(changed) < 35  # half of them, from one quote to the next
     with pytest.raises(psycopg2.errors.NoDataFound):
         rows(storefront, "SELECT pricing.record_outcome(%s, true)", str(uuid4()))
+
+
+def test_nobody_elses_quote_is_answered_in_another_name(storefront: Connection, database_url: str) -> None:
+    ((quote_id,),) = rows(storefront, _QUOTE_ID)
+    for user, price in (("eve", 4), ("ann", "NaN"), ("ann", -4)):
+        with pytest.raises(psycopg2.errors.InvalidParameterValue) as refused:
+            rows(storefront, "SELECT pricing.record_outcome(%s, true, 1, %s, 'tea', %s)", quote_id, user, price)
+        assert "ann" not in str(refused.value)  # whose it is stays unsaid
+    with transaction(database_url) as owner:
+        assert rows(owner, "SELECT FROM pricing.outcomes") == []
 
 
 _QUOTE_ID = "SELECT quote_id FROM pricing.quote('ann', 'tea')"

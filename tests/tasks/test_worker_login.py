@@ -183,6 +183,8 @@ TAMPERINGS = [
     "DELETE FROM pricing.outcomes",
     "DELETE FROM pricing.forgotten_units",
     "INSERT INTO pricing.outcomes SELECT quote_id, true, 1 FROM pricing.quotes",
+    "SELECT pricing.record_lost_quote(gen_random_uuid(), 'u001', 'p03', list_price::numeric) FROM data.products"
+    " WHERE product_id = 'p03'",
     "UPDATE pricing.books SET approver = 'boss'",
     "INSERT INTO pricing.books (inputs_hash, dataset, snapshot_id, model_name, model_version, run_id, policy, currency,"
     " terms, approver) SELECT inputs_hash, dataset, snapshot_id, model_name, model_version, run_id, policy, currency,"

@@ -154,6 +154,26 @@ def test_a_quote_outside_its_interval_is_an_alarm_at_once(book_shop: Any) -> Non
     assert ("roll_back", ("guardrails",)) in [(alarm.action, alarm.checks) for alarm in alarms]
 
 
+def test_a_quote_that_a_crash_lost_has_no_interval_to_keep_and_no_promise(book_shop: Any) -> None:
+    book_shop.published()
+    quote_everyone(book_shop, share_bought=1.0)
+    before = found_of_quotes(book_shop)
+    book_shop.run(
+        "SELECT pricing.record_outcome(gen_random_uuid(), true, 1, user_id, product_id, 2 * list_price)"
+        " FROM pricing.live_prices"
+    )
+    book_shop.run(f"UPDATE pricing.quotes SET quoted_at = '{WINDOWS.ends(NOW)[-1] - timedelta(minutes=20)}'")
+    assert len(book_shop.rows("SELECT FROM pricing.quotes WHERE source = 'told'")) > 0
+    assert found_of_quotes(book_shop) == before
+
+
+def found_of_quotes(shop: Any) -> list[str]:
+    """What was found of quotes in all windows, in words."""
+    checks = ("guardrails", "exploration", "purchases", "profit", "loss", "calibration", "price_response")
+    findings = [one for window in judge.fn(observe(shop), 1, 0.01).findings for one in window]
+    return [f"{one.check}, {one.rows} rows: {one.excess}" for one in findings if one.check in checks]
+
+
 def test_events_of_a_new_kind_shift_a_feature(book_shop: Any) -> None:
     book_shop.published()
     at = WINDOWS.ends(NOW)[-1] - timedelta(minutes=20)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from typing import Any
+from uuid import uuid4
 
 import numpy as np
 import pandas as pd
@@ -174,6 +175,17 @@ def test_changed_data_are_no_objection(url: str, query: Query) -> None:
     query("DELETE FROM data.behaviour WHERE user_id = 'u001'")
     snap(url)
     assert replay(quote_id).notes[-1] == "The data have changed since, so the model was not asked again."
+
+
+def test_a_quote_that_a_crash_lost_has_nothing_to_be_computed_from(url: str, query: Query) -> None:
+    put_live(url, POLICIES["explored"])
+    lost = str(uuid4())
+    query(
+        f"SELECT pricing.record_outcome('{lost}', true, 1, 'u001', 'p03', list_price::numeric) FROM data.products"
+        " WHERE product_id = 'p03'"
+    )
+    with pytest.raises(ReplayError, match="a crash lost its exposure, and the storefront's word for its price"):
+        replay(lost)
 
 
 @pytest.mark.parametrize("quote_id", ["7", "00000000-0000-0000-0000-000000000000"])

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
+from uuid import uuid4
 
 import pandas as pd
 import pytest
@@ -93,6 +94,22 @@ def test_events_and_outcomes_become_behaviour_and_offers_once(book_shop: Any, co
     third = collected()
     assert third.row_counts["behaviour"] == first.row_counts["behaviour"] + 1  # of those recorded, the new one alone
     assert third.row_counts["offers"] == first.row_counts["offers"]
+
+
+def test_a_quote_that_a_crash_lost_becomes_an_offer_without_a_density(book_shop: Any, collected: Any) -> None:
+    collected()
+    book_shop.published()
+    lost = uuid4()
+    terms = "'u001', 'p03', (SELECT 0.9 * list_price FROM data.products WHERE product_id = 'p03')::numeric"
+    book_shop.run(f"SELECT pricing.record_outcome('{lost}', true, 2, {terms})")
+    at_the_end_of_the_log(book_shop)
+    collected()
+    (offer,) = book_shop.rows(f"SELECT * FROM data.offers WHERE offer_id = '{lost}'").itertuples()
+    assert (offer.user_id, offer.product_id, offer.price) == ("u001", "p03", pytest.approx(0.9 * offer.list_price))
+    assert (offer.purchased, offer.randomised) == (True, False)
+    assert pd.isna([offer.propensity, offer.quantity]).all()
+    assert offer.unit_cost > 0
+    assert book_shop.rows("SELECT FROM pricing.outcomes WHERE NOT collected").empty
 
 
 def test_what_was_bought_at_a_quote_is_gone_from_its_pool_before_and_after_its_collection(
