@@ -18,8 +18,9 @@ import subprocess
 import sys
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -42,6 +43,7 @@ from matplotlib import pyplot as plt
 USERS = 50_000
 CALLS = 5_000  # of each statement by psycopg2
 SCRIPTS = 100  # of pgbench, which takes 128 at most
+OPTIONS = {"unwaited": "-c synchronous_commit=off"}  # of the connections that ask
 PREPARE = """
 from models.simulation.marketplace import MarketplaceConfig
 from flows.train import TrainParameters, train
@@ -59,11 +61,12 @@ SELECT dataset, product_id, now(), list_price * %s FROM data.products WHERE prod
 """
 WAITING_PAIRS = "SELECT EXISTS (SELECT FROM pricing.reprice_queue WHERE product_id = %s)"
 MARKET_SECONDS = 60.0  # from one change to the next, at least
+OUTCOME_SECONDS = 1.0  # from a quote to its outcome, at least
 BREACHES = """
 SELECT count(*) FILTER (WHERE price > list_price) AS above_list,
        count(*) FILTER (WHERE price > uniform_price) AS above_uniform,
        count(*) FILTER (WHERE NOT price BETWEEN lower AND upper) AS outside_interval, count(*) AS quotes
-FROM pricing.quotes WHERE source <> 'list'
+FROM pricing.quotes WHERE source IN ('personal', 'uniform')
 """
 
 
@@ -90,6 +93,7 @@ class Load:
         self.began, self.ends = time.monotonic(), time.monotonic() + seconds
         self.events: list[str] = []
         self.outcomes: list[str] = []
+        self.untold: deque[tuple[float, tuple[object, ...]]] = deque()
         self.quoted, self.live, self.lag, self.moved = Series(), Series(), Series(), Series()
         self.reconnections = 0
 
@@ -101,12 +105,12 @@ class Load:
         row = self.pairs.iloc[random.randrange(len(self.pairs))]
         return row["user_id"], row["product_id"]
 
-    def calls(self, rate: float, call: Callable[[Connection], None]) -> None:
+    def calls(self, rate: float, call: Callable[[Connection], None], options: str = "") -> None:
         """Call so often a second on one connection, and again on a new one where the database goes away."""
         due = time.monotonic()
         while time.monotonic() < self.ends:
             try:
-                with closing(connect(self.home)) as connection:
+                with closing(connect(self.home, options)) as connection:
                     connection.autocommit = True
                     while time.monotonic() < self.ends:
                         call(connection)
@@ -122,11 +126,25 @@ class Load:
         self.events += [one(connection, "SELECT pricing.record_event(%s, %s, %s)::text", user, kind, product)]
 
     def quote(self, connection: Connection) -> None:
-        began = time.perf_counter()
-        quote_id = one(connection, "SELECT quote_id::text FROM pricing.quote(%s, %s)", *self.pair())
+        """Ask for a price, and tell the outcomes of those asked for a while ago; what fails is told again."""
+        pair, began = self.pair(), time.perf_counter()
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT quote_id::text, price FROM pricing.quote(%s, %s)", pair)
+            quote_id, price = cursor.fetchone() or ("", 0)
         self.quoted.add(self.now, time.perf_counter() - began)
-        one(connection, "SELECT pricing.record_outcome(%s, %s)::text", quote_id, random.random() < 0.2)
-        self.outcomes.append(quote_id)
+        self.untold.append((self.now + OUTCOME_SECONDS, (quote_id, random.random() < 0.2, 1, *pair, price)))
+        while self.untold and self.untold[0][0] < self.now:
+            self.tell(connection)
+
+    def tell(self, connection: Connection) -> None:
+        """Tell the outcome that has waited longest, with all that was quoted."""
+        due, outcome = self.untold.popleft()
+        try:
+            one(connection, "SELECT pricing.record_outcome(%s, %s, %s, %s, %s, %s)::text", *outcome)
+        except psycopg2.Error:
+            self.untold.appendleft((due, outcome))
+            raise
+        self.outcomes.append(str(outcome[0]))
 
     def probe(self, connection: Connection) -> None:
         """Seconds from an event to the commit that took it from the queue and made the price that saw it live."""
@@ -153,9 +171,9 @@ class Load:
         self.lag.add(self.now, one(connection, oldest) or 0.0)
 
 
-def connect(home: Path) -> Connection:
+def connect(home: Path, options: str = "") -> Connection:
     url = make_url(ensure_running(home)).set(drivername="postgresql")
-    return psycopg2.connect(url.render_as_string(hide_password=False))
+    return psycopg2.connect(url.render_as_string(hide_password=False), options=options)
 
 
 def one(connection: Connection, statement: str, *arguments: object) -> object:
@@ -183,7 +201,9 @@ def worker() -> subprocess.Popen[bytes]:
     return subprocess.Popen([sys.executable, "-m", "flows.command", "reprice"], stdout=subprocess.DEVNULL)
 
 
-def soak(home: Path, minutes: float, events: float, quotes: float, kill: bool) -> dict[str, object]:
+def soak(
+    home: Path, minutes: float, events: float, quotes: float, *, kill: bool, move_market: bool
+) -> dict[str, object]:
     with closing(connect(home)) as connection:
         connection.autocommit = True
         with connection.cursor() as cursor:
@@ -195,8 +215,8 @@ def soak(home: Path, minutes: float, events: float, quotes: float, kill: bool) -
     time.sleep(25)  # it loads the model
     load = Load(home, 60 * minutes, pairs)
     jobs = [
-        *[(events / 4, load.record_event)] * 4, *[(quotes / 2, load.quote)] * 2, (5.0, load.probe),
-        (1.0, load.watch_queue), (1 / MARKET_SECONDS, load.move_market),
+        *[(events / 4, load.record_event)] * 4, *[(quotes / 2, load.quote, OPTIONS["unwaited"])] * 2,
+        (5.0, load.probe), (1.0, load.watch_queue), *[(1 / MARKET_SECONDS, load.move_market)] * move_market,
     ]  # fmt: skip
     threads = [threading.Thread(target=load.calls, args=job) for job in jobs]
     for thread in threads:
@@ -215,6 +235,10 @@ def soak(home: Path, minutes: float, events: float, quotes: float, kill: bool) -
             kills["database"] = load.now
     for thread in threads:
         thread.join()
+    with closing(connect(home)) as connection:
+        connection.autocommit = True
+        while load.untold:
+            load.tell(connection)
     drained = await_drained(home)
     repricing.terminate()
     repricing.wait()
@@ -243,6 +267,7 @@ def report(home: Path, load: Load, rate: float, kills: dict[str, float], drained
         cursor.execute(BREACHES)
         breaches = dict(zip((column.name for column in cursor.description or ()), cursor.fetchone() or (), strict=True))
         prices = one(connection, "SELECT count(*) FROM pricing.live_prices")
+        told = one(connection, "SELECT count(*) FROM pricing.quotes WHERE source = 'told'")
     return {
         "proved_under_all_rules": verify_between_books(),  # raises where a price is not what its inputs give
         "events_per_second_asked": rate,
@@ -263,6 +288,8 @@ def report(home: Path, load: Load, rate: float, kills: dict[str, float], drained
         "reconnections": load.reconnections,
         "lost_events": lost_events,
         "lost_outcomes": lost_outcomes,
+        "outcomes": len(load.outcomes),
+        "exposures_told_again": told,
         "breaches": breaches,
         "drained_after_s": drained,
         "series": {name: vars(getattr(load, name)) for name in ("live", "lag")},
@@ -303,9 +330,10 @@ def without_log() -> str:
 
 
 def quote_speed(home: Path, seconds: int) -> dict[str, float]:
-    """The quote beside a bare look-up by primary key, by pgbench on four connections and by psycopg2: p99 (ms)
+    """The quote beside a bare look-up by primary key, by pgbench on four connections and by psycopg2: p99 (ms).
 
-    Every call is for another of the personal prices that are live, wherever it lies.
+    Every call is for another of the personal prices that are live, wherever it lies. "unwaited" is
+    the quote of a storefront whose quotes do not wait for the disk.
     """
     url = make_url(ensure_running(home))
     with closing(connect(home)) as connection:
@@ -320,16 +348,17 @@ def quote_speed(home: Path, seconds: int) -> dict[str, float]:
         "unlogged": "SELECT price FROM pricing.unlogged_quote(%s, %s)",
         "logged": "SELECT price FROM pricing.quote(%s, %s)",
     }
+    statements["unwaited"] = statements["logged"]
     found: dict[str, float] = {}
     for _ in range(3):
         for name, statement in statements.items():
-            p99, rate = pgbench(url, statement, pairs[:SCRIPTS], seconds)
+            p99, rate = pgbench(url, statement, pairs[:SCRIPTS], seconds, OPTIONS.get(name, ""))
             found[f"{name}_p99_ms"] = min(p99, found.get(f"{name}_p99_ms", np.inf))
             found[f"{name}_per_second"] = max(rate, found.get(f"{name}_per_second", 0.0))
     found |= client_speed(home, statements, pairs)
     return found | {
         f"{name}_over_bare{client}": found[f"{name}{client}_p99_ms"] / found[f"bare{client}_p99_ms"]
-        for name in ("unlogged", "logged")
+        for name in ("unlogged", "logged", "unwaited")
         for client in ("", "_psycopg2")
     }
 
@@ -337,18 +366,22 @@ def quote_speed(home: Path, seconds: int) -> dict[str, float]:
 def client_speed(home: Path, statements: dict[str, str], pairs: list[tuple[str, str]]) -> dict[str, float]:
     """The same statements in turn on one connection of psycopg2, a storefront's usual client: p99 (ms)."""
     times: dict[str, list[float]] = {name: [] for name in statements}
-    with closing(connect(home)) as connection:
-        connection.autocommit = True
+    with ExitStack() as opened:
+        connections = {name: opened.enter_context(closing(connect(home, OPTIONS.get(name, "")))) for name in statements}
+        for connection in connections.values():
+            connection.autocommit = True
         for number in range(len(pairs)):
             for place, (name, statement) in enumerate(statements.items()):  # each asks for a pair that none asked for
                 pair = pairs[(number + place * len(pairs) // len(statements)) % len(pairs)]
                 began = time.perf_counter()
-                one(connection, statement, *pair)
+                one(connections[name], statement, *pair)
                 times[name].append(time.perf_counter() - began)
     return {f"{name}_psycopg2_p99_ms": 1000 * float(np.percentile(taken, 99)) for name, taken in times.items()}
 
 
-def pgbench(url: object, statement: str, pairs: list[tuple[str, str]], seconds: int) -> tuple[float, float]:
+def pgbench(
+    url: object, statement: str, pairs: list[tuple[str, str]], seconds: int, settings: str
+) -> tuple[float, float]:
     """The 99th percentile (ms) and calls a second of a statement about these pairs, a script of pgbench for each."""
     import tempfile
 
@@ -360,7 +393,7 @@ def pgbench(url: object, statement: str, pairs: list[tuple[str, str]], seconds: 
         for number, (user, product) in enumerate(pairs):
             scripts += ["-f", f"{folder}/{number}.sql"]
             Path(scripts[-1]).write_text(statement.replace("%s", f"'{user}'", 1).replace("%s", f"'{product}'") + ";\n")
-        env = os.environ | {"PGPASSWORD": url.password or ""}  # type: ignore[attr-defined]
+        env = os.environ | {"PGPASSWORD": url.password or "", "PGOPTIONS": settings}  # type: ignore[attr-defined]
         options = ["-n", "-M", "prepared", "-c", "4", "-j", "1", "-T", str(seconds), "-l", *scripts]
         options += ["--log-prefix", f"{folder}/log"]
         subprocess.run(
@@ -380,6 +413,7 @@ def main() -> None:
     parser.add_argument("--events", type=float, nargs="+", default=[200, 500])
     parser.add_argument("--quotes", type=float, default=50)
     parser.add_argument("--no-kill", action="store_true")
+    parser.add_argument("--no-market", action="store_true")
     arguments = parser.parse_args()
     home = arguments.home.resolve()
     os.environ["PRICING_HOME"] = str(home)
@@ -389,7 +423,10 @@ def main() -> None:
         found: dict[str, object] = {"quote": quote_speed(home, 10)}
         print(json.dumps(found["quote"], indent=1))  # noqa: T201
         for rate in arguments.events:
-            result = soak(home, arguments.minutes, rate, arguments.quotes, not arguments.no_kill)
+            result = soak(
+                home, arguments.minutes, rate, arguments.quotes,
+                kill=not arguments.no_kill, move_market=not arguments.no_market,
+            )  # fmt: skip
             draw(result, arguments.results / f"realtime_{rate:.0f}.png")
             found[f"{rate:.0f}"] = result
             print(json.dumps({name: value for name, value in result.items() if name != "series"}, indent=1))  # noqa: T201
