@@ -208,7 +208,8 @@ def soak(
         connection.autocommit = True
         with connection.cursor() as cursor:
             cursor.execute("UPDATE pricing.books SET expires_at = now() + interval '1 day' WHERE state = 'published'")
-            cursor.execute("TRUNCATE pricing.reprice_queue, pricing.outcomes, pricing.quotes")
+            # What soaks before this one recorded would be read again with every event of the same users.
+            cursor.execute("TRUNCATE pricing.reprice_queue, pricing.outcomes, pricing.quotes, pricing.events")
             cursor.execute(PAIRS)
             pairs = pd.DataFrame(cursor.fetchall(), columns=["user_id", "product_id"])
     repricing = worker()
