@@ -173,9 +173,11 @@ def number_column(frame: pd.DataFrame, name: str) -> NDArray[np.float64]:
         FeatureError: the column holds text where training saw numbers.
 
     """
-    if name not in frame or frame[name].isna().all():
+    if name not in frame:
         return np.full(len(frame), np.nan)
     column = frame[name]
+    if not pd.api.types.is_numeric_dtype(column) and column.isna().all():
+        return np.full(len(frame), np.nan)
     if not is_number(column):
         example = column.dropna().iloc[0]
         raise FeatureError(f"feature {name!r} was a number in training and now holds {example!r}; convert it")

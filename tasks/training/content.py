@@ -3,6 +3,7 @@
 import hashlib
 import logging
 from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 from time import perf_counter
 from typing import TypeVar
 
@@ -56,8 +57,9 @@ def read_content(
         files = {row["product_id"]: bytes(row["image"]) for row in rows}
         return [files[product] for product in asked]
 
-    text = _vectors(text_hash, encoders.text, "texts", TEXTS_PER_BLOCK, embed_texts, read_texts)
-    image = _vectors(found["image"], encoders.image, "images", IMAGES_PER_BLOCK, embed_pictures, read_images)
+    file = Settings().home / "embeddings.sqlite"
+    text = _vectors(text_hash, encoders.text, file, "texts", TEXTS_PER_BLOCK, embed_texts, read_texts)
+    image = _vectors(found["image"], encoders.image, file, "images", IMAGES_PER_BLOCK, embed_pictures, read_images)
     made_by = Encoders(encoders.text if text.shape[1] else "", encoders.image if image.shape[1] else "")
     return ProductContent(tuple(found["product_id"]), text, image, made_by) if made_by else None
 
@@ -71,6 +73,7 @@ def _found(connection: Connection, dataset: str, product_ids: Iterable[str]) -> 
 def _vectors(
     hashes: pd.Series,
     encoder: str,
+    file: Path,
     what: str,
     block: int,
     load: Callable[[str], Callable[[Sequence[Readable]], Vectors]],
@@ -80,7 +83,7 @@ def _vectors(
     wanted = hashes.dropna().unique().tolist()
     if not encoder or not wanted:
         return np.empty((len(hashes), 0), "float32")
-    store = Embeddings(Settings().home / "embeddings.sqlite", encoder_key(encoder))
+    store = Embeddings(file, encoder_key(encoder))
     known = store.read(wanted)
     missing = [content for content in wanted if content not in known]
     if missing:

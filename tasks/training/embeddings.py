@@ -19,6 +19,9 @@ CREATE TABLE IF NOT EXISTS embedding (
 """
 _READ = "SELECT content, vector FROM embedding WHERE encoder = ? AND content IN (SELECT value FROM json_each(?))"
 _WAIT = 60.0  # seconds for another process that is writing
+MOST_HELD = 20_000  # vectors in memory: a few tens of megabytes
+
+_held: dict[tuple[Path, str, str], Vectors] = {}  # who reprices reads the same products' many times a second
 
 
 @dataclass(frozen=True)
@@ -30,9 +33,20 @@ class Embeddings:
 
     def read(self, hashes: Sequence[str]) -> dict[str, Vectors]:
         """The vectors (T,) of the hashes that are there."""
+        asked = [(self.path, self.encoder, content) for content in hashes]
+        found = {key: _held[key] for key in asked if key in _held}
+        if missing := [content for *_, content in asked if (self.path, self.encoder, content) not in found]:
+            read = self._read(missing)
+            found |= read
+            if len(_held) + len(read) > MOST_HELD:
+                _held.clear()
+            _held.update(read)
+        return {content: vector for (*_, content), vector in found.items()}
+
+    def _read(self, hashes: Sequence[str]) -> dict[tuple[Path, str, str], Vectors]:
         with self._open() as file:
-            rows = file.execute(_READ, [self.encoder, json.dumps(list(hashes))])
-            return {content: np.frombuffer(vector, "<f4") for content, vector in rows}
+            rows = file.execute(_READ, [self.encoder, json.dumps(hashes)])
+            return {(self.path, self.encoder, content): np.frombuffer(vector, "<f4") for content, vector in rows}
 
     def add(self, vectors: dict[str, Vectors]) -> None:
         """Keep the vectors of hashes; those that are there stay as they are."""

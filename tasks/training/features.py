@@ -39,8 +39,8 @@ class Extract(NamedTuple):
         """The decisions that a model reads: histories located, attributes in columns."""
         events = self.histories.to_pandas()
         frame = _locate_histories(self.features.to_pandas(), events["user_id"])
-        for column, rename in ATTRIBUTES.items():
-            frame = pd.concat([frame.drop(columns=column), _expand(frame[column], rename)], axis=1)
+        attributes = [_expand(frame[column], rename) for column, rename in ATTRIBUTES.items()]
+        frame = pd.concat([frame.drop(columns=list(ATTRIBUTES)), *attributes], axis=1)
         return Decisions(frame, events[list(EVENT_COLUMNS)])
 
 
@@ -91,7 +91,8 @@ def _expand(attributes: pd.Series, rename: Callable[[str], str]) -> pd.DataFrame
     """One column an attribute; each distinct JSON text is parsed once."""
     codes, distinct = pd.factorize(attributes)
     parsed = pd.DataFrame([*map(json.loads, distinct), {}])  # the last is what code -1, no attributes, reads
-    return parsed.apply(_settled).iloc[codes].set_axis(attributes.index).rename(columns=rename)
+    settled = pd.DataFrame({rename(str(name)): _settled(values) for name, values in parsed.items()}, parsed.index)
+    return settled.iloc[codes].set_axis(attributes.index)
 
 
 def _settled(values: pd.Series) -> pd.Series:
