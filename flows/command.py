@@ -14,6 +14,7 @@ import typer
 
 from flows import answers
 from models.errors import PricingError
+from tasks.servers.signals import exit_when_ended
 
 if TYPE_CHECKING:
     from tasks.quotes.quote import Quote
@@ -313,6 +314,7 @@ def simulate(
 
 def main() -> None:
     """Run the command; an error a person can mend is one line and exit status 1."""
+    exit_when_ended()
     try:
         app()
     except PricingError as error:
