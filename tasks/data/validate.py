@@ -128,7 +128,8 @@ def report_page(snapshot: Snapshot) -> str:
     lines = [
         f"# {snapshot.dataset}",
         f"Snapshot `{snapshot.snapshot_id}`, money in {snapshot.currency}.",
-        f"The newest fact is of {snapshot.as_of:%Y-%m-%d %H:%M} UTC.",
+        f"The newest fact is of {snapshot.as_of:%Y-%m-%d %H:%M} UTC. Rule by rule: "
+        f"{_data_docs(snapshot)}.",
         "",
         markdown_table(columns, [_checked(snapshot, name) for name in tables], right=columns[1:]),
         "",
@@ -139,8 +140,6 @@ def report_page(snapshot: Snapshot) -> str:
             [[name, rule, f"{n:,}"] for name, table in tables.items() for rule, n in table["rules"].items()],
             right=["rows that break it"],
         ),
-        "",
-        f"Great Expectations' own pages: {_data_docs(snapshot)}.",
     ]
     return "\n".join(lines)
 

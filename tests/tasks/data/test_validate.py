@@ -348,7 +348,7 @@ def test_the_report_and_the_data_docs_name_every_rule(shop, take_in, settings):
     assert "| behaviour | user_id is in users | 0 |" in page
     docs = settings.home / "data_docs"
     assert (docs / "index.html").is_file()
-    assert "Great Expectations' own pages: [Data Docs](http://127.0.0.1:8090/index.html)." in page
+    assert "Rule by rule: [Data Docs](http://127.0.0.1:8090/index.html)." in page
     [offers] = docs.glob("validations/offers/**/*.html")
     assert "price is above 0" in offers.read_text()
     assert "[onclick^=clearTableFilters] { display: none !important; }" in (docs / "index.html").read_text()
