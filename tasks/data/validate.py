@@ -128,8 +128,7 @@ def report_page(snapshot: Snapshot) -> str:
     lines = [
         f"# {snapshot.dataset}",
         f"Snapshot `{snapshot.snapshot_id}`, money in {snapshot.currency}.",
-        f"The newest fact is of {snapshot.as_of:%Y-%m-%d %H:%M} UTC. Rule by rule: "
-        f"{_data_docs(snapshot)}.",
+        f"The newest fact is of {snapshot.as_of:%Y-%m-%d %H:%M} UTC. Rule by rule: {_data_docs(snapshot)}.",
         "",
         markdown_table(columns, [_checked(snapshot, name) for name in tables], right=columns[1:]),
         "",
