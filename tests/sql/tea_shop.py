@@ -2,6 +2,8 @@
 
 from psycopg2.extensions import connection as Connection
 
+from tasks.database import migrate, transaction
+
 BOOKS = """
 INSERT INTO data.users (dataset, user_id, personalisation_consent)
 VALUES ('shop', 'ann', NULL), ('shop', 'bob', false), ('shop', 'eve', true);
@@ -30,6 +32,15 @@ VALUES ({book}, 'ann', 'tea', {price}, 3, 4, 0.2, -2, '{{explored}}', true, 2.5)
 UPDATE pricing.books SET content_hash = pricing.book_content_hash({book}) WHERE book_id = {book};
 SELECT pricing.make_live({book}, 'publish');
 """
+
+
+def open_shop(url: str) -> None:
+    """Migrate the database; two products, and a live book of one of them."""
+    migrate(url)
+    with transaction(url) as connection:
+        with connection.cursor() as cursor:
+            cursor.execute(BOOKS)
+        publish(connection, "3.5")
 
 
 def publish(connection: Connection, price: str, lifetime: str = "1 day", version: int = 1) -> int:

@@ -19,7 +19,7 @@ from tasks.data.pseudonyms import begin_pseudonyms
 from tasks.database import migrate, read_rows, transaction
 from tasks.servers.postgres import ensure_running
 from tests.crash import cut_power
-from tests.sql.tea_shop import BOOKS, publish, rows
+from tests.sql.tea_shop import open_shop, rows
 from tests.waiting import until
 
 QUOTE = "SELECT quote_id::text FROM pricing.quote('ann', 'tea')"
@@ -43,14 +43,6 @@ AS_TOLD = (
     1,
     1,
 )
-
-
-def open_shop(url: str) -> None:
-    migrate(url)
-    with transaction(url) as connection:
-        with connection.cursor() as cursor:
-            cursor.execute(BOOKS)
-        publish(connection, "3.5")
 
 
 @pytest.fixture

@@ -14,17 +14,12 @@ from tasks.books.history import LedgerError, verify_ledger
 from tasks.data.conformity import ID_LENGTH
 from tasks.data.pseudonyms import begin_pseudonyms
 from tasks.database import migrate, transaction
-from tests.sql.tea_shop import BOOKS, publish, rows
+from tests.sql.tea_shop import BOOKS, open_shop, publish, rows
 
 
 @pytest.fixture
 def url(database_url: str) -> str:
-    """A migrated database with two products and a live book of one of them."""
-    migrate(database_url)
-    with transaction(database_url) as connection:
-        with connection.cursor() as cursor:
-            cursor.execute(BOOKS)
-        publish(connection, "3.5")
+    open_shop(database_url)
     return database_url
 
 
