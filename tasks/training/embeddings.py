@@ -19,9 +19,10 @@ CREATE TABLE IF NOT EXISTS embedding (
 """
 _READ = "SELECT content, vector FROM embedding WHERE encoder = ? AND content IN (SELECT value FROM json_each(?))"
 _WAIT = 60.0  # seconds for another process that is writing
-MOST_HELD = 20_000  # vectors in memory: a few tens of megabytes
+MOST_HELD = 20_000  # vectors of an encoder in memory: a few tens of megabytes
 
-_held: dict[tuple[Path, str, str], Vectors] = {}  # who reprices reads the same products' many times a second
+# By file and encoder, then by hash: who reprices reads the same products' many times a second.
+_held: dict[tuple[Path, str], dict[str, Vectors]] = {}
 
 
 @dataclass(frozen=True)
@@ -33,20 +34,20 @@ class Embeddings:
 
     def read(self, hashes: Sequence[str]) -> dict[str, Vectors]:
         """The vectors (T,) of the hashes that are there."""
-        asked = [(self.path, self.encoder, content) for content in hashes]
-        found = {key: _held[key] for key in asked if key in _held}
-        if missing := [content for *_, content in asked if (self.path, self.encoder, content) not in found]:
+        held = _held.get((self.path, self.encoder), {})
+        found = {content: held[content] for content in hashes if content in held}
+        if missing := [content for content in hashes if content not in found]:
             read = self._read(missing)
             found |= read
-            if len(_held) + len(read) > MOST_HELD:
-                _held.clear()
-            _held.update(read)
-        return {content: vector for (*_, content), vector in found.items()}
+            # Another dictionary in its place, never an emptied one: another thread may be reading this one.
+            fits = len(held) + len(read) <= MOST_HELD
+            _held[self.path, self.encoder] = held | read if fits else dict(list(read.items())[:MOST_HELD])
+        return found
 
-    def _read(self, hashes: Sequence[str]) -> dict[tuple[Path, str, str], Vectors]:
+    def _read(self, hashes: Sequence[str]) -> dict[str, Vectors]:
         with self._open() as file:
             rows = file.execute(_READ, [self.encoder, json.dumps(hashes)])
-            return {(self.path, self.encoder, content): np.frombuffer(vector, "<f4") for content, vector in rows}
+            return {content: np.frombuffer(vector, "<f4") for content, vector in rows}
 
     def add(self, vectors: dict[str, Vectors]) -> None:
         """Keep the vectors of hashes; those that are there stay as they are."""

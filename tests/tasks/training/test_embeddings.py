@@ -1,5 +1,6 @@
 import numpy as np
 
+from tasks.training import embeddings
 from tasks.training.embeddings import Embeddings
 
 
@@ -27,3 +28,15 @@ def test_more_hashes_than_a_statement_has_parameters(tmp_path):
     found = store.read([str(number) for number in range(80_000)])
     assert len(found) == 40_000
     assert found["39999"].tolist() == [39_999.0] * 3
+
+
+def test_what_was_read_is_held_in_memory_as_far_as_it_fits(tmp_path, monkeypatch):
+    monkeypatch.setattr(embeddings, "MOST_HELD", 2)
+    store = Embeddings(tmp_path / "embeddings.sqlite", "a")
+    store.add({name: np.full(1, number, "float32") for number, name in enumerate("xyz")})
+    assert store.read("xy").keys() == {"x", "y"}
+    store.path.unlink()
+    assert {content: vector.tolist() for content, vector in store.read("xy").items()} == {"x": [0.0], "y": [1.0]}
+    store.add({"z": np.full(1, 2, "float32")})
+    assert store.read("xyz").keys() == {"x", "y", "z"}
+    assert list(embeddings._held[store.path, "a"]) == ["z"]  # no more than fits
