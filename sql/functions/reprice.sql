@@ -7,6 +7,15 @@ BEGIN
     RETURN NULL;
 END $$;
 
+-- The pool each product's stock comes from at a moment: the first that sells then.
+CREATE OR REPLACE FUNCTION pricing.selling_pools(asked_dataset text, moment timestamptz)
+RETURNS TABLE (product_id text, pool_id text)
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT stock.product_id, min(stock.pool_id) FROM data.inventory AS stock
+    WHERE dataset = asked_dataset AND coalesce(sells_from <= moment, true) AND coalesce(sells_until > moment, true)
+    GROUP BY stock.product_id
+$$;
+
 -- Products of the live book whose market, cost, list price or stock has changed.
 CREATE OR REPLACE FUNCTION pricing.queue_changed_products() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$

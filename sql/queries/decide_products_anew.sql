@@ -5,10 +5,7 @@ SELECT uniform.product_id, '', uniform.product_id,
        greatest(%(as_of)s, (SELECT max(observed_at) FROM data.market
                             WHERE market.dataset = %(dataset)s AND market.product_id = uniform.product_id
                               AND observed_at <= statement_timestamp())) + interval '1 microsecond',
-       coalesce((SELECT min(pool_id) FROM data.inventory
-                 WHERE inventory.dataset = %(dataset)s AND inventory.product_id = uniform.product_id
-                   AND coalesce(sells_from <= statement_timestamp(), true)
-                   AND coalesce(sells_until > statement_timestamp(), true)),
-                uniform.pool_id)
+       coalesce(selling.pool_id, uniform.pool_id)
 FROM pricing.uniform_prices AS uniform
+LEFT JOIN pricing.selling_pools(%(dataset)s, statement_timestamp()) AS selling USING (product_id)
 WHERE uniform.book_id = %(book_id)s AND uniform.product_id = ANY (%(products)s)

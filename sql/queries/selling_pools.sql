@@ -1,8 +1,4 @@
--- The pool each product's stock comes from at one moment: the first that sells then.
+-- The pool each product's stock comes from at one moment.
 DROP TABLE IF EXISTS selling_pool;
 CREATE TEMPORARY TABLE selling_pool ON COMMIT DROP AS
-SELECT product_id, min(pool_id) AS pool_id
-FROM data.inventory
-WHERE dataset = %(dataset)s
-  AND coalesce(sells_from <= %(decided_at)s, true) AND coalesce(sells_until > %(decided_at)s, true)
-GROUP BY product_id
+SELECT product_id, pool_id FROM pricing.selling_pools(%(dataset)s, %(decided_at)s)
