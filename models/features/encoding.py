@@ -322,8 +322,11 @@ def _seen(decisions: Decisions) -> NDArray[np.bool_]:
 
 
 def _distinct(keys: list[NDArray[np.int64]], features: Features) -> tuple[Tensor, Tensor]:
-    """Return which distinct row each row is (R,), and the first row of each distinct one (D,)."""
-    columns = [*keys, *features.numeric.numpy().T, *features.codes.numpy().T]
-    table = pd.DataFrame(dict(enumerate(columns)))
-    index = table.groupby(list(table.columns), sort=False).ngroup().to_numpy("int64", copy=True)
-    return torch.from_numpy(index), torch.from_numpy(np.unique(index, return_index=True)[1].astype("int64"))
+    """Return which distinct row each row is (R,), in order of appearance, and the first row of each (D,)."""
+    table = np.column_stack([*keys, features.numeric.numpy().view("int32"), features.codes.numpy()])
+    rows = table.view(np.dtype((np.void, table.strides[0]))).ravel()  # each row's bytes as one value
+    _, first, index = np.unique(rows, return_index=True, return_inverse=True)
+    appearance = np.argsort(first)
+    place = np.empty(len(first), "int64")
+    place[appearance] = np.arange(len(first))
+    return torch.from_numpy(place[index]), torch.from_numpy(first[appearance])

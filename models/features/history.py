@@ -1,7 +1,4 @@
-"""What earlier events say of each decision's user, and of that user with the product and its category, as numbers.
-
-The platform itself computes the same columns in the database (sql/queries/features.sql).
-"""
+"""What earlier events say of each decision's user, and of that user with the product and its category, as numbers."""
 
 import numpy as np
 import pandas as pd
@@ -13,14 +10,15 @@ Array = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
 _DAY = 86_400_000_000
+_MISSING = 0
 
 
 def history_features(frame: pd.DataFrame, behaviour: pd.DataFrame) -> pd.DataFrame:
-    """Return window, activity and pair columns (rows, 10), in the order of `frame`.
+    """Return window, activity and pair columns (rows, 12), by the index of `frame`; an event at the moment is not earlier.
 
     Args:
-        frame: decisions with user_id, product_id, category and decided_at.
-        behaviour: events ordered by user, then time.
+        frame: decisions with user_id, product_id, category and decided_at; one without a category has none in common.
+        behaviour: events, each user's side by side and in order of time.
 
     """
     at, now = microseconds(behaviour["occurred_at"]), microseconds(frame["decided_at"])
@@ -36,21 +34,22 @@ def history_features(frame: pd.DataFrame, behaviour: pd.DataFrame) -> pd.DataFra
     features["activity_days_since_event"] = _days(now, at, end - 1, has_events)
     for name, column in (("product", "product_id"), ("category", "category")):
         item, wanted = _codes(behaviour[column], frame[column])
+        is_known = wanted > _MISSING
         items = int(max(item.max(initial=0), wanted.max(initial=0))) + 1
         pair = user * items + item
         order = np.lexsort([at, pair])
         first, last = _window(pair[order], at[order], asking * items + wanted, now)
         sold = np.append(0, np.cumsum(is_purchase[order]))
-        features[f"pair_{name}_events"] = np.log1p(last - first)
-        features[f"pair_{name}_purchases"] = np.log1p(sold[last] - sold[first])
-        features[f"pair_days_since_{name}"] = _days(now, at[order], last - 1, last > first)
+        features[f"pair_{name}_events"] = np.where(is_known, np.log1p(last - first), np.nan)
+        features[f"pair_{name}_purchases"] = np.where(is_known, np.log1p(sold[last] - sold[first]), np.nan)
+        features[f"pair_days_since_{name}"] = _days(now, at[order], last - 1, is_known & (last > first))
     return pd.DataFrame({"events_start": start, "events_end": end, **features}, index=frame.index)
 
 
 def _codes(known: pd.Series, asked: pd.Series) -> tuple[Integers, Integers]:
-    """Return integers that are equal where the texts are, (events,) and (rows,)."""
-    codes, _ = pd.factorize(pd.concat([known, asked], ignore_index=True))
-    return codes[: len(known)].astype(np.int64), codes[len(known) :].astype(np.int64)
+    """Return integers from 0 that are equal where the texts are, (events,) and (rows,); 0 is a missing text."""
+    codes = pd.factorize(pd.concat([known, asked], ignore_index=True))[0].astype(np.int64) + 1
+    return codes[: len(known)], codes[len(known) :]
 
 
 def _window(key: Integers, at: Integers, asked: Integers, now: Integers) -> tuple[Integers, Integers]:

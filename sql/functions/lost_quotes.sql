@@ -57,7 +57,7 @@ END $$;
 -- with it: what is told now is a price that was seen, beside what is known of the product today.
 CREATE OR REPLACE FUNCTION pricing.record_lost_quote(quote_id uuid, user_id text, product_id text, price numeric)
 RETURNS void
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET extra_float_digits = 1 AS $$
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     quoted_at timestamptz := pricing.time_of_quote(quote_id);
     today record;
@@ -72,8 +72,8 @@ BEGIN
     SELECT books.book_id, books.model_version, books.currency, uniform.pool_id,
            coalesce(uniform.unit_cost, products.unit_cost) AS unit_cost,
            coalesce(uniform.list_price, products.list_price::numeric) AS list_price,
-           coalesce(uniform.price, least(greatest(products.list_price::numeric, products.floor::text::numeric),
-                                         products.ceiling::text::numeric)) AS uniform_price
+           coalesce(uniform.price, pricing.listed_price(products.list_price, products.floor, products.ceiling))
+               AS uniform_price
     INTO today
     FROM pricing.live
     JOIN pricing.books USING (book_id)
@@ -86,9 +86,10 @@ BEGIN
         RAISE EXCEPTION 'price must be within ten times and a tenth of the list price of product %, % %; got %',
             product_id, today.list_price, today.currency, price USING ERRCODE = 'invalid_parameter_value';
     END IF;
-    INSERT INTO pricing.quotes VALUES (
-        quote_id, quoted_at, pricing.stored_user_id(user_id), product_id, price, today.list_price, today.uniform_price,
-        'told', ARRAY['exposure_lost'], NULL, NULL, false, NULL, today.book_id, today.model_version,
-        jsonb_strip_nulls(jsonb_build_object('unit_cost', today.unit_cost, 'pool_id', today.pool_id)))
+    INSERT INTO pricing.quotes (quote_id, quoted_at, user_id, product_id, price, list_price, uniform_price, source,
+                                reasons, randomised, book_id, model_version, unit_cost, pool_id)
+    VALUES (quote_id, quoted_at, pricing.stored_user_id(user_id), product_id, price, today.list_price,
+            today.uniform_price, 'told', ARRAY['exposure_lost'], false, today.book_id, today.model_version,
+            today.unit_cost, today.pool_id)
     ON CONFLICT DO NOTHING;  -- it may be told twice at once
 END $$;

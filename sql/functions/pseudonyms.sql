@@ -1,12 +1,18 @@
--- The name under which a user is stored: HMAC-SHA-256 (RFC 2104) of the id in hexadecimal, or the id itself where no
--- key was made. Who can read the tables but not the key cannot tell whose rows they are, nor try ids out.
+-- HMAC-SHA-256 (RFC 2104) of a user's id in hexadecimal; null where no key was made.
+CREATE OR REPLACE FUNCTION pricing.pseudonym(user_id text, key pricing.pseudonym_key) RETURNS text
+LANGUAGE plpgsql IMMUTABLE STRICT SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    RETURN encode(sha256(key.outer_key || sha256(key.inner_key || convert_to(user_id, 'UTF8'))), 'hex');
+END $$;
+
+-- The name under which a user is stored: a pseudonym, or the id itself where no key was made. Who can read the tables
+-- but not the key cannot tell whose rows they are, nor try ids out.
 CREATE OR REPLACE FUNCTION pricing.stored_user_id(user_id text) RETURNS text
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-DECLARE hashed bytea;
+DECLARE stored text;
 BEGIN
-    SELECT sha256(outer_key || sha256(inner_key || convert_to(stored_user_id.user_id, 'UTF8'))) INTO hashed
-    FROM pricing.pseudonym_key;
-    RETURN coalesce(encode(hashed, 'hex'), stored_user_id.user_id);
+    SELECT pricing.pseudonym(stored_user_id.user_id, key) INTO stored FROM pricing.pseudonym_key AS key;
+    RETURN coalesce(stored, stored_user_id.user_id);
 END $$;
 
 -- From now on user ids are stored as pseudonyms. The key is made here and never leaves the database.

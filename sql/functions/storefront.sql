@@ -14,18 +14,25 @@ BEGIN
     END IF;
 END $$;
 
+-- The list price of a product within its own floor and ceiling, which as text are the very numbers that are logged.
+CREATE OR REPLACE FUNCTION pricing.listed_price(
+    list_price double precision, floor double precision, ceiling double precision) RETURNS numeric
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET extra_float_digits = 1 AS $$
+    SELECT least(greatest(list_price::numeric, floor::text::numeric), ceiling::text::numeric)
+$$;
+
 -- The live price of one product for one user: personal, else uniform, else list, which keeps the product's own floor and
--- ceiling as well. Every answer is logged.
+-- ceiling as well. Every answer is logged. Each statement is one look-up by key: joined in fewer of them the same
+-- look-ups take longer.
 CREATE OR REPLACE FUNCTION pricing.quote(user_id text, product_id text)
 RETURNS TABLE (price numeric, currency text, uniform_price numeric, list_price numeric, source text,
                reasons text[], disclosure text, expires_at timestamptz, book_id bigint, quote_id uuid)
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET extra_float_digits = 1 AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
-    asking text;
     book record;
-    personal pricing.repriced_personal;
     uniform pricing.repriced_uniform;
+    personal pricing.repriced_personal;
     beside pricing.repriced_uniform;
     pool text;
     consent boolean;
@@ -36,10 +43,10 @@ BEGIN
         PERFORM pricing.refuse_bad_id('user_id', quote.user_id);
         PERFORM pricing.refuse_bad_id('product_id', quote.product_id);
     END IF;
-    asking := pricing.stored_user_id(quote.user_id);
-    SELECT books.book_id, books.dataset, books.currency, books.model_version, books.disclosure, books.expires_at
+    SELECT books.book_id, books.dataset, books.currency, books.model_version, books.disclosure, books.expires_at,
+           coalesce(pricing.pseudonym(quote.user_id, key), quote.user_id) AS asking
     INTO book
-    FROM pricing.live JOIN pricing.books ON books.book_id = live.book_id;
+    FROM pricing.live JOIN pricing.books ON books.book_id = live.book_id LEFT JOIN pricing.pseudonym_key AS key ON true;
     IF NOT FOUND THEN
         RAISE EXCEPTION 'no price book is live yet: publish one with `pricing run`'
             USING ERRCODE = 'no_data_found';
@@ -58,8 +65,9 @@ BEGIN
         pool := uniform.pool_id;  -- a sale counts against its stock, whatever sets the price
         uniform := NULL;
         uniform.pool_id := pool;
-        SELECT products.list_price::numeric, products.floor, products.ceiling
-        INTO list_price, uniform.floor, uniform.ceiling
+        SELECT products.list_price::numeric, products.floor, products.ceiling,
+               pricing.listed_price(products.list_price, products.floor, products.ceiling)
+        INTO list_price, uniform.floor, uniform.ceiling, price
         FROM data.products
         WHERE products.dataset = book.dataset AND products.product_id = quote.product_id;
         IF list_price IS NULL THEN
@@ -67,8 +75,6 @@ BEGIN
                 USING ERRCODE = 'no_data_found';
         END IF;
         source := 'list';
-        -- As text they are the very numbers that are logged.
-        price := least(greatest(list_price, uniform.floor::text::numeric), uniform.ceiling::text::numeric);
         uniform_price := price;
         reasons := reasons || CASE WHEN price < list_price THEN ARRAY['ceiling']
                                    WHEN price > list_price THEN ARRAY['floor'] END;
@@ -77,14 +83,14 @@ BEGIN
         uniform_price := uniform.price;
         -- Somebody no table knows has given no consent.
         SELECT coalesce(users.personalisation_consent, true) INTO consent FROM data.users
-        WHERE users.dataset = book.dataset AND users.user_id = asking;
+        WHERE users.dataset = book.dataset AND users.user_id = book.asking;
         IF consent THEN
             SELECT prices.* INTO personal FROM pricing.repriced_personal AS prices
-            WHERE prices.book_id = book.book_id AND prices.user_id = asking
+            WHERE prices.book_id = book.book_id AND prices.user_id = book.asking
               AND prices.product_id = quote.product_id;
             IF NOT FOUND THEN
                 SELECT prices.* INTO personal FROM pricing.personal_prices AS prices
-                WHERE prices.book_id = book.book_id AND prices.user_id = asking
+                WHERE prices.book_id = book.book_id AND prices.user_id = book.asking
                   AND prices.product_id = quote.product_id;
             END IF;
         END IF;
@@ -132,17 +138,13 @@ BEGIN
         quote_id := uuidv7();
     END IF;
     INSERT INTO pricing.quotes VALUES (
-        quote_id, clock_timestamp(), asking, quote.product_id, price, list_price, uniform_price, source, reasons,
+        quote_id, clock_timestamp(), book.asking, quote.product_id, price, list_price, uniform_price, source, reasons,
         CASE source WHEN 'personal' THEN personal.lower WHEN 'uniform' THEN uniform.lower END,
         CASE source WHEN 'personal' THEN personal.upper WHEN 'uniform' THEN uniform.upper END,
         coalesce(personal.randomised, false), personal.propensity, book.book_id, book.model_version,
-        jsonb_strip_nulls(jsonb_build_object(
-            'unit_cost', uniform.unit_cost, 'floor', uniform.floor, 'ceiling', uniform.ceiling,
-            'pool_id', uniform.pool_id, 'bid_price', uniform.bid_price, 'uniform_sensitivity', uniform.sensitivity,
-            'uniform_valuation', uniform.valuation, 'live_uniform_price', uniform.live_price,
-            'sensitivity', personal.sensitivity, 'valuation', personal.valuation,
-            'live_price', personal.live_price, 'live_propensity', personal.live_propensity,
-            'repriced_as_of', CASE source WHEN 'personal' THEN personal.decided_at ELSE uniform.decided_at END)));
+        uniform.unit_cost, uniform.floor, uniform.ceiling, uniform.pool_id, uniform.bid_price, uniform.sensitivity,
+        uniform.valuation, uniform.live_price, personal.sensitivity, personal.valuation, personal.live_price,
+        personal.live_propensity, CASE source WHEN 'personal' THEN personal.decided_at ELSE uniform.decided_at END);
     RETURN NEXT;
 END $$;
 

@@ -4,11 +4,11 @@
 SELECT quote_id::text AS decision_id,
        CASE WHEN is_kept THEN drawn.lower ELSE quotes.lower END::double precision AS held_lower,
        CASE WHEN is_kept THEN drawn.upper ELSE quotes.upper END::double precision AS held_upper,
-       CASE WHEN is_kept THEN drawn.live_price ELSE (priced_from ->> 'live_price')::numeric END::double precision
+       CASE WHEN is_kept THEN drawn.live_price ELSE quotes.live_price END::double precision
            AS held_live_price,
-       (priced_from ->> 'live_uniform_price')::double precision AS held_live_uniform_price
+       quotes.live_uniform_price AS held_live_uniform_price
 FROM pricing.quotes
-CROSS JOIN LATERAL (SELECT quotes.randomised AND priced_from ? 'live_propensity' AS is_kept) AS kept
+CROSS JOIN LATERAL (SELECT quotes.randomised AND quotes.live_propensity IS NOT NULL AS is_kept) AS kept
 LEFT JOIN pricing.personal_prices AS drawn
   ON is_kept AND drawn.book_id = quotes.book_id AND drawn.user_id = quotes.user_id
  AND drawn.product_id = quotes.product_id AND drawn.live_propensity IS NULL

@@ -2,10 +2,7 @@
 -- all quotes of every so many-th user.
 SELECT quoted_at, quotes.user_id, product_id, price::double precision, list_price::double precision,
        uniform_price::double precision, lower::double precision, upper::double precision, randomised,
-       (priced_from ->> 'unit_cost')::double precision AS unit_cost,
-       (priced_from ->> 'sensitivity')::double precision AS sensitivity,
-       (priced_from ->> 'valuation')::double precision AS valuation,
-       purchased, quantity
+       unit_cost, sensitivity, valuation, purchased, quantity
 FROM pricing.quotes
 LEFT JOIN pricing.outcomes USING (quote_id)
 WHERE source = 'personal' AND model_version = %(model_version)s

@@ -2,7 +2,7 @@
 -- the ledger's entry by which the book was live at that moment.
 SELECT quotes.*, books.policy, books.terms, books.currency, books.run_id, books.priced_against, books.content_hash,
        books.approver, books.state, books.certificate, snapshots.snapshot_id, snapshots.dataset, snapshots.row_counts, snapshots.as_of,
-       CASE WHEN quotes.priced_from ? 'repriced_as_of' THEN NULL
+       CASE WHEN quotes.repriced_as_of IS NOT NULL THEN NULL
             WHEN quotes.source = 'personal' THEN personal.price
             WHEN quotes.source = 'uniform' THEN uniform.price END AS kept_price,
        live_entry.entry_id, live_entry.book_id AS live_book_id, live_entry.details

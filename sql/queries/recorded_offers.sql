@@ -3,9 +3,8 @@
 -- not sold. It stays in pricing.outcomes, where pricing.units_sold finds it. A quote that a crash lost has no density: a
 -- price that was seen, drawn or not.
 SELECT quote_id::text AS offer_id, quotes.user_id, quotes.product_id, quoted_at AS offered_at, quotes.price::double precision,
-       outcomes.purchased, quotes.list_price::double precision, (priced_from ->> 'unit_cost')::double precision AS unit_cost,
-       (priced_from ->> 'floor')::double precision AS floor, (priced_from ->> 'ceiling')::double precision AS ceiling,
-       priced_from ->> 'pool_id' AS pool_id, quotes.randomised, quotes.propensity
+       outcomes.purchased, quotes.list_price::double precision, quotes.unit_cost, quotes.floor, quotes.ceiling,
+       quotes.pool_id, quotes.randomised, quotes.propensity
 FROM pricing.outcomes
 JOIN pricing.quotes USING (quote_id)
 JOIN pricing.books USING (book_id)

@@ -13,7 +13,7 @@ requested AS (
     FROM sold
     JOIN pricing.quotes USING (product_id)
     JOIN pricing.personal_prices AS pair USING (user_id, product_id)
-    WHERE quotes.book_id = %(book_id)s AND pair.book_id = %(book_id)s AND priced_from ? 'pool_id'
+    WHERE quotes.book_id = %(book_id)s AND pair.book_id = %(book_id)s AND quotes.pool_id IS NOT NULL
     GROUP BY sold.pool_id
 )
 SELECT curve.pool_id, curve.requests, curve.units, curve.bid_price,

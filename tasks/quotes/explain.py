@@ -18,7 +18,7 @@ from tasks.data.pseudonyms import stored_user_ids
 from tasks.data.snapshots import Snapshot, latest_snapshot
 from tasks.database import database_url, read_rows, transaction
 from tasks.quotes.quote import Quote
-from tasks.quotes.stored_inputs import DEMAND_TOLERANCE, PRODUCT_TERMS, BookInputs, demand_difference
+from tasks.quotes.stored_inputs import DEMAND_TOLERANCE, PRODUCT_TERMS, BookInputs, demand_difference, inputs_of
 from tasks.registry.versions import version_of
 from tasks.settings import Settings
 from tasks.training.features import live_prices
@@ -83,10 +83,8 @@ class _QuotedPair:
     def read(cls, connection: Connection, answer: Quote, user_id: str, product_id: str) -> "_QuotedPair":
         (origin,) = read_rows(connection, sql.query("quote_origin"), {"quote_id": answer.quote_id})
         snapshot = Snapshot.of_row(origin)
-        demand, given = version_of(str(origin["model_version"])).demand(), origin["priced_from"] or {}
-        repriced = given.get("repriced_as_of")
-        repriced_as_of = None if repriced is None else datetime.fromisoformat(repriced)
-        decision = pair(connection, snapshot, demand.encoders, user_id, product_id, repriced_as_of)
+        demand, given = version_of(str(origin["model_version"])).demand(), inputs_of(origin)
+        decision = pair(connection, snapshot, demand.encoders, user_id, product_id, origin["repriced_as_of"])
         # Book 0 never was: where none was live, nothing counts from what is live now.
         live = live_prices(connection, snapshot.dataset, decision.frame["decision_id"], origin["priced_against"] or 0)
         pool = str(decision.frame["pool_id"].iloc[0])
@@ -121,7 +119,7 @@ class _QuotedPair:
         """When the price was set, where it was since its book, and what the user has done since."""
         moment = self.snapshot.as_of
         if "repriced_as_of" in self.given:
-            moment = datetime.fromisoformat(self.given["repriced_as_of"])
+            moment = self.given["repriced_as_of"]
             yield f"Set since book {self.answer.book_id} went live, by what was known on {_spelt(moment)}."
         parameters = {"dataset": self.snapshot.dataset, "user_id": user_id, "moment": moment}
         (newer,) = read_rows(connection, sql.query("events_after"), parameters)

@@ -17,7 +17,7 @@ from models.errors import PricingError
 from tasks.books.candidates import pair
 from tasks.data.snapshots import Snapshot, SnapshotNotFoundError, latest_snapshot
 from tasks.database import database_url, read_rows, transaction
-from tasks.quotes.stored_inputs import DEMAND_TOLERANCE, BookInputs, demand_difference
+from tasks.quotes.stored_inputs import DEMAND_TOLERANCE, BookInputs, demand_difference, inputs_of
 from tasks.registry.versions import VersionNotFoundError, version_of
 from tasks.settings import Settings
 
@@ -79,7 +79,7 @@ def _read(connection: Connection, quote_id: str) -> dict[str, Any]:
             f"quote {quote_id} cannot be computed again: a crash lost its exposure, and the storefront's word for its "
             "price, told with the outcome, is all there is"
         )
-    if quote["source"] != "list" and "uniform_sensitivity" not in (quote["priced_from"] or {}):
+    if quote["source"] != "list" and quote["uniform_sensitivity"] is None:
         raise ReplayError(
             f"quote {quote_id} is from book {quote['book_id']}, which was made before inputs were kept with prices: "
             "quotes of later books can be computed again"
@@ -89,7 +89,7 @@ def _read(connection: Connection, quote_id: str) -> dict[str, Any]:
 
 def _computed(quote: dict[str, Any]) -> dict[str, Any]:
     """What the pricing code gives for a quote's inputs now, as it was logged then."""
-    given = quote["priced_from"] or {}
+    given = inputs_of(quote)
     if quote["source"] == "list":  # no model set it: it is whatever the list said, within the product's own limits
         price = quote["list_price"]
         if "floor" in given:
@@ -152,10 +152,10 @@ def _curve_notes(connection: Connection, url: str, quote: dict[str, Any]) -> Ite
     if quote["source"] == "list":
         yield "It is the list price of its day, within the product's own limits: no model and no policy set it."
         return
-    snapshot, given = Snapshot.of_row(quote), quote["priced_from"]
+    snapshot, given = Snapshot.of_row(quote), inputs_of(quote)
     if "repriced_as_of" in given:
         yield (
-            f"It was priced between two books, as of {given['repriced_as_of']}; the stored demand is that of this "
+            f"It was priced between two books, as of {given['repriced_as_of'].astimezone(UTC)}; the stored demand is that of this "
             "moment, and the model was not asked again."
         )
         return

@@ -230,6 +230,8 @@ def _withdraw_beyond_rules(
 
 
 def _withdraw(prices: pd.DataFrame, rows: NDArray[np.bool_], reason: str) -> None:
+    if not rows.any():
+        return
     prices.loc[rows, "refused"] = reason
     prices.loc[rows, ["randomised", "propensity"]] = [False, np.nan]  # a draw that nobody is shown
 

@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import NamedTuple, Self
 
-import numpy as np
 import pandas as pd
 import pyarrow as pa
 from psycopg2.extensions import connection as Connection
@@ -13,6 +12,7 @@ from psycopg2.extensions import connection as Connection
 import sql
 from models.features.content import NO_ENCODERS, Encoders
 from models.features.decisions import EVENT_COLUMNS, Decisions
+from models.features.history import history_features
 from tasks.database import read_arrow, read_frame
 from tasks.training.content import read_content
 
@@ -25,7 +25,7 @@ ATTRIBUTES: dict[str, Callable[[str], str]] = {
 
 
 class Extract(NamedTuple):
-    """Features and histories as the database gives them; whole users may be joined in the order of their ids."""
+    """What the database knows of decisions and their users' events; whole users may be joined in the order of their ids."""
 
     features: pa.Table
     histories: pa.Table
@@ -36,12 +36,11 @@ class Extract(NamedTuple):
         return cls(*map(pa.concat_tables, zip(*parts, strict=True)))
 
     def decisions(self) -> Decisions:
-        """The decisions that a model reads: histories located, attributes in columns."""
-        events = self.histories.to_pandas()
-        frame = _locate_histories(self.features.to_pandas(), events["user_id"])
+        """The decisions that a model reads: histories located and counted, attributes in columns."""
+        frame, events = self.features.to_pandas(), self.histories.to_pandas()
         attributes = [_expand(frame[column], rename) for column, rename in ATTRIBUTES.items()]
-        frame = pd.concat([frame.drop(columns=list(ATTRIBUTES)), *attributes], axis=1)
-        return Decisions(frame, events[list(EVENT_COLUMNS)])
+        known = [frame.drop(columns=list(ATTRIBUTES)), history_features(frame, events), *attributes]
+        return Decisions(pd.concat(known, axis=1), events[list(EVENT_COLUMNS)])
 
 
 def read_decisions(
@@ -75,16 +74,6 @@ def live_prices(
     """
     live = read_frame(connection, sql.query("live_prices_of_decisions"), {"dataset": dataset, "book_id": book_id})
     return live.set_index("decision_id").astype("float64").reindex(decision_ids)
-
-
-def _locate_histories(frame: pd.DataFrame, event_users: pd.Series) -> pd.DataFrame:
-    """Turn the number of events seen into offsets: a user's events lie together, in time order."""
-    codes, users = pd.factorize(event_users)
-    starts = np.searchsorted(codes, np.arange(len(users)))
-    position = pd.Index(users).get_indexer(pd.Index(frame["user_id"]))
-    start = np.append(starts, 0)[position]  # -1, a user without events, reads the appended 0
-    seen = frame["events_seen"].to_numpy("int64")
-    return frame.drop(columns="events_seen").assign(events_start=start, events_end=start + seen)
 
 
 def _expand(attributes: pd.Series, rename: Callable[[str], str]) -> pd.DataFrame:

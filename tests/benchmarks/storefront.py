@@ -31,9 +31,7 @@ UPDATE pricing.quotes SET quoted_at = given.decided_at FROM given WHERE quotes.q
 _GIVEN = """
 SELECT given.decision_id, quote_id::text, user_id, product_id, source, randomised, propensity, price::double precision,
        list_price::double precision, uniform_price::double precision, lower::double precision, upper::double precision,
-       (priced_from ->> 'unit_cost')::double precision AS unit_cost,
-       (priced_from ->> 'floor')::double precision AS floor, (priced_from ->> 'ceiling')::double precision AS ceiling,
-       (priced_from ->> 'live_price')::double precision AS live_price
+       unit_cost, floor, ceiling, live_price
 FROM given JOIN pricing.quotes USING (quote_id)
 """
 _RECORD_OUTCOMES = "SELECT count(pricing.record_outcome(quote_id::uuid, purchased, quantity)::text) FROM told"

@@ -255,8 +255,8 @@ def test_a_quote_of_long_ago_is_not_recorded_again(connection: Connection) -> No
 def test_beyond_the_book_a_lost_quote_is_beside_the_list_price(connection: Connection) -> None:
     rows(connection, "UPDATE data.products SET ceiling = 8 WHERE product_id = 'cup'; SELECT 1")
     rows(connection, IN_FULL, str(uuid4()), True, "stranger", "cup", 8)
-    figures = "SELECT user_id, price, list_price, uniform_price, priced_from FROM pricing.quotes"
-    assert rows(connection, figures) == [("stranger", Decimal(8), Decimal(9), Decimal(8), {"unit_cost": 5})]
+    figures = "SELECT user_id, price, list_price, uniform_price, unit_cost FROM pricing.quotes"
+    assert rows(connection, figures) == [("stranger", Decimal(8), Decimal(9), Decimal(8), 5.0)]
 
 
 def test_what_was_bought_at_a_lost_quote_is_gone_from_its_pool(connection: Connection) -> None:

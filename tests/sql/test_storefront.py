@@ -145,8 +145,8 @@ def test_of_a_price_that_was_withdrawn_a_quote_logs_the_reason_alone(connection:
         )
     reasons = ["no_personal_price", "sold_out"]
     assert quote(connection, "ann", "tea") == (Decimal("3.8"), Decimal("3.8"), "uniform", reasons, None)
-    logged = "SELECT reasons, lower, randomised, propensity, priced_from FROM pricing.quotes"
-    assert rows(connection, logged) == [(reasons, Decimal("3"), False, None, {})]
+    logged = "SELECT reasons, lower, randomised, propensity, sensitivity FROM pricing.quotes"
+    assert rows(connection, logged) == [(reasons, Decimal("3"), False, None, None)]
 
 
 def test_an_outcome_is_recorded_once(connection: Connection) -> None:

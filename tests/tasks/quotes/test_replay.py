@@ -146,7 +146,7 @@ def test_a_list_price_is_said_to_be_one(url: str, query: Query) -> None:
         "UPDATE pricing.quotes SET price = price + 0.01",
         "UPDATE pricing.quotes SET propensity = propensity * 1.0000001",
         "UPDATE pricing.quotes SET reasons = '{}'",
-        "UPDATE pricing.quotes SET priced_from = priced_from || '{\"valuation\": 0.7}'",
+        "UPDATE pricing.quotes SET valuation = 0.7",
         "UPDATE pricing.personal_prices SET price = lower WHERE price > lower",
         "SET session_replication_role = replica;"
         "UPDATE pricing.books SET terms = jsonb_set(terms, '{volume_bonus}', '3')",

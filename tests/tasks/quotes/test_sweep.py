@@ -44,8 +44,8 @@ def test_products_priced_anew_before_the_last_look_are_not_looked_at_again(book_
 def pool_of(shop: Any) -> Any:
     """The pool that a sale of the product is counted in."""
     asked = quote(USER, PRODUCT).quote_id
-    (found,) = shop.rows(f"SELECT priced_from FROM pricing.quotes WHERE quote_id = '{asked}'")["priced_from"]
-    return found["pool_id"]
+    (found,) = shop.rows(f"SELECT pool_id FROM pricing.quotes WHERE quote_id = '{asked}'")["pool_id"]
+    return found
 
 
 def let_days_pass(shop: Any) -> None:
