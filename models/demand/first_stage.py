@@ -3,6 +3,10 @@
 Logged prices follow demand that nobody recorded. With an instrument (it moves price and not demand), the residual of
 price on features and instrument carries that unrecorded demand, and a model that sees the residual can tell the effect
 of price from it (Petrin & Train, Journal of Marketing Research 2010).
+
+A price that the platform quoted has no such part: it was set from what is recorded. In the first stage the instrument,
+which hardly moves such prices, would look weak, and the residual would be how they differ between people, who answer
+prices differently: from one training on its own quotes to the next the control function would be lost.
 """
 
 from dataclasses import dataclass
@@ -70,12 +74,12 @@ class FirstStage:
 
     @classmethod
     def fit(cls, training: Decisions, encoding: Encoding, seed: int) -> Self:
-        """Fit on the rows whose price was not randomised.
+        """Fit on the rows whose price something unrecorded may have moved.
 
         Without instruments, price variation or an instrument that moves price, the residual is 0 on every row and
         the report says why.
         """
-        log = training.select(~training.randomised)
+        log = training.select(~training.unconfounded)
         names = log.features(INSTRUMENT_PREFIXES)
         reason = _obstacle(log, names)
         if reason:
@@ -98,7 +102,7 @@ class FirstStage:
         return cls(encoding, instruments, folds, fold_of, slopes, effect_of, report)
 
     def residual(self, decisions: Decisions) -> Array:
-        """Return the unexplained price ratio (rows,): 0 on randomised rows and where the stage is not identified."""
+        """Return the unexplained price ratio (rows,): 0 on unconfounded rows and where it is not identified."""
         if not self.report.identified or not len(decisions):
             return np.zeros(len(decisions))
         product = decisions.frame["product_id"]
@@ -107,7 +111,7 @@ class FirstStage:
         effect = product.map(self.effect_of).fillna(typical).to_numpy("float64")
         moved, features = _design(decisions, self.encoding, self.instruments)
         explained = effect + _predict(self.folds, moved, features, fold) @ self.slopes
-        return np.where(decisions.randomised, 0.0, decisions.price_ratio - explained)
+        return np.where(decisions.unconfounded, 0.0, decisions.price_ratio - explained)
 
     @classmethod
     def _without(cls, encoding: Encoding, report: FirstStageReport) -> Self:
@@ -119,7 +123,7 @@ def _obstacle(log: Decisions, instruments: list[str]) -> str:
         return "the decisions have no instrument_ column with values"
     product = log.frame["product_id"]
     if product.nunique() < 2:
-        return "fewer than two products have logged prices that were not randomised"
+        return "fewer than two products have logged prices that were neither drawn nor quoted"
     if _within(log.price_ratio, pd.factorize(product)[0]).std() < 1e-6:
         return "no product's price ratio varies"
     return ""

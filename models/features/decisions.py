@@ -122,6 +122,11 @@ class Decisions:
         return self._optional("randomised", 0.0) > 0
 
     @property
+    def unconfounded(self) -> Flags:
+        """Whether nothing unrecorded can have moved the price (rows,): it was drawn, or the platform itself set it."""
+        return self.randomised | (self._optional("quoted", 0.0) > 0)
+
+    @property
     def consent(self) -> Flags:
         """Whether personal data may be read (rows,); absent means it may."""
         return self._optional("consent", 1.0) > 0

@@ -236,7 +236,7 @@ BEGIN
         PERFORM pricing.record_lost_quote(quote_id, user_id, product_id, price);
     END IF;
     PERFORM pricing.refuse_another_quote(quote_id, user_id, product_id, price);
-    SELECT priced_from ->> 'pool_id' AS pool_id, dataset INTO asked
+    SELECT pool_id, dataset INTO asked
     FROM pricing.quotes JOIN pricing.books USING (book_id) WHERE quote_id = record_outcome.quote_id;
     INSERT INTO pricing.outcomes (quote_id, purchased, quantity, pool_id)
     VALUES (record_outcome.quote_id, record_outcome.purchased, record_outcome.quantity, asked.pool_id)

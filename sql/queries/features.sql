@@ -19,7 +19,7 @@ SELECT decision.decision_id, decision.user_id, decision.product_id, decision.dec
        -- somebody no table knows has given no consent
        users.user_id IS NOT NULL AND coalesce(users.personalisation_consent, true) AS consent,
        decision.price, decision.purchased, coalesce(decision.randomised, false) AS randomised,
-       decision.propensity, coalesce(decision.weight, 1) AS weight,
+       decision.propensity, coalesce(decision.weight, 1) AS weight, coalesce(decision.quoted, false) AS quoted,
        seen_market.competitor_price / nullif(terms.list_price, 0) AS market_competitor_ratio,
        seen_market.demand_index AS market_demand_index,
        seen_market.supply_index AS market_supply_index,

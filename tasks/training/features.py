@@ -78,6 +78,8 @@ def live_prices(
 
 def _expand(attributes: pd.Series, rename: Callable[[str], str]) -> pd.DataFrame:
     """One column an attribute; each distinct JSON text is parsed once."""
+    if attributes.isna().all():
+        return pd.DataFrame(index=attributes.index)
     codes, distinct = pd.factorize(attributes)
     parsed = pd.DataFrame([*map(json.loads, distinct), {}])  # the last is what code -1, no attributes, reads
     settled = pd.DataFrame({rename(str(name)): _settled(values) for name, values in parsed.items()}, parsed.index)

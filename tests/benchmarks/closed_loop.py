@@ -66,6 +66,7 @@ class Loop:
         logged: offers a product in the log.
         weekly: offers a product in a week of quotes.
         cycles: weeks of quotes.
+        cost_percent: of the goods' costs; at 0 profit is revenue, which is what Thompson sampling is published for.
 
     """
 
@@ -74,6 +75,7 @@ class Loop:
     logged: int = 500
     weekly: int = 250
     cycles: int = 10
+    cost_percent: int = 100
 
     def market(self, seed: int) -> LiveMarket:
         """Return the live market of a seed."""
@@ -82,7 +84,17 @@ class Loop:
             users=self.users, products=self.products, offers=weeks * self.weekly * self.products, days=7 * weeks,
             randomised_share=0.0, seed=seed,
         )  # fmt: skip
-        return LiveMarket.opened(simulate(config), log_days=7 * LOG_WEEKS)
+        return LiveMarket.opened(with_costs(simulate(config), self.cost_percent / 100), log_days=7 * LOG_WEEKS)
+
+
+def with_costs(market: Marketplace, share: float) -> Marketplace:
+    """Return the marketplace whose goods cost this share of what they did; nothing else moves."""
+
+    def cheaper(frame: pd.DataFrame) -> pd.DataFrame:
+        return frame.assign(unit_cost=share * frame["unit_cost"])
+
+    tables = market.tables | {name: cheaper(market.tables[name]) for name in ("products", "offers")}
+    return replace(market, tables=tables, log=replace(market.log, frame=cheaper(market.log.frame)))
 
 
 def policy() -> PricingPolicy:

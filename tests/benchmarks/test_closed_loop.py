@@ -2,6 +2,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -52,6 +53,17 @@ def test_the_best_prices_are_all_of_the_best_profit_and_others_less(week):
     assert at_list["profit_of_policy"] < 0.95
     near_cost = measure(live.market, visits, quotes_at(visits, 1.1 * cost / visits.list_price), policy())
     assert near_cost["profit_of_open"] < at_list["profit_of_open"]
+
+
+def test_where_goods_cost_nothing_profit_is_revenue():
+    live = replace(SMALL, cost_percent=0).market(seed=0)
+    visits = live.visits(live.opens_at, live.opens_at + WEEK)
+    found = measure(live.market, visits, quotes_at(visits, np.ones(len(visits))), policy())
+    for best in ("policy", "uniform"):
+        assert found[f"profit_of_{best}"] == pytest.approx(found[f"revenue_of_{best}"])
+    tables = live.tables(live.opens_at)
+    assert not tables["products"]["unit_cost"].any()
+    assert not tables["offers"]["unit_cost"].any()
 
 
 def test_prices_beyond_a_rule_their_interval_or_a_step_are_violations(week):

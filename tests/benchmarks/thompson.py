@@ -150,9 +150,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Thompson sampling in the markets of the closed loop.")
     parser.add_argument("--results", type=Path, required=True)
     parser.add_argument("--seeds", type=int, default=2)
+    parser.add_argument("--cost_percent", type=int, default=Loop().cost_percent)
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", force=True)
-    loop, found = Loop(), []
+    loop, found = Loop(cost_percent=arguments.cost_percent), []
     for name in BELIEFS:
         for seed in range(arguments.seeds):
             found += [{"belief": name} | week for week in run_seed(loop, seed, name)]

@@ -1,6 +1,7 @@
 """Features are those of the past: nothing that happens at or after a decision may move them."""
 
 from collections.abc import Iterator
+from uuid import uuid4
 
 import pandas as pd
 import pytest
@@ -131,6 +132,21 @@ def test_what_comes_later_changes_nothing(connection: Connection, learnable_shop
     assert any(not seen(before, decision_id)[0].equals(seen(after, decision_id)[0]) for decision_id in late.head(20)), (
         "the change must reach later decisions, or this test shows nothing"
     )
+
+
+def test_what_the_platform_quoted_is_told_from_what_others_priced(connection: Connection) -> None:
+    tables = small_tables()
+    ids = [str(uuid4()) for _ in tables["offers"]["offer_id"]]
+    fill(connection, tables | {"offers": tables["offers"].assign(offer_id=ids)})
+    with connection.cursor() as cursor:
+        for quote_id, source in zip(ids[:2], ("personal", "list"), strict=True):
+            cursor.execute(
+                "INSERT INTO pricing.quotes (quote_id, quoted_at, user_id, product_id, price, list_price, uniform_price,"
+                " source, reasons, randomised) VALUES (%s, now(), 'ann', 'tea', 4, 4, 4, %s, '{}', false)",
+                [quote_id, source],
+            )
+    quoted = extracted(connection).frame.set_index("decision_id")["quoted"]
+    assert quoted[ids].tolist() == [True, False, False]
 
 
 def test_protected_group_is_not_there(connection: Connection, learnable_shop: dict[str, pd.DataFrame]) -> None:
