@@ -16,7 +16,8 @@ import torch
 from prefect import task
 from psycopg2.extensions import connection as Connection
 
-from tasks.database import DatabaseUnavailableError, database_url, transaction
+import sql
+from tasks.database import DatabaseUnavailableError, database_url, read_rows, transaction
 from tasks.markdown import markdown_table, show_page
 from tasks.quotes.repricing import Demands, Repriced, continued_book, registered_demand, reprice_products, reprice_users
 from tasks.quotes.sweep import Sweep
@@ -28,6 +29,9 @@ log = logging.getLogger("pricing.reprice")
 REPORT_SECONDS = 60.0
 WAIT_SECONDS = 1.0  # for a wake-up; one that was missed costs no more than this
 RETRY_SECONDS = 1.0  # where the database is away
+# Two transactions share one interpreter: side by side each takes longer, and only a queue that grows is worth that.
+HELP_FROM = 128  # entries waiting
+HELP_SECONDS = 0.1  # from one look at their number to the next
 
 
 @dataclass
@@ -70,9 +74,9 @@ class RepriceTally:
 def reprice_waiting(minutes: float | None, entries_at_once: int, transactions: int) -> RepriceTally:
     """Price what waits in pricing.reprice_queue as it arrives, for so many minutes or until it is asked to stop.
 
-    A block of the queue is one transaction: whatever fails, its entries wait again. So many of them run side by side,
-    one being computed while the database works for another; so may any number of these tasks. A database that is
-    away is waited for.
+    A block of the queue is one transaction: whatever fails, its entries wait again. Where many wait, so many of them run
+    side by side, one being computed while the database works for another; so may any number of these tasks. A
+    database that is away is waited for.
     """
     # Blocks are small: a second thread in one of them doubles the processor's work for a sixth of the time.
     torch.set_num_threads(1)
@@ -94,9 +98,10 @@ def reprice_waiting(minutes: float | None, entries_at_once: int, transactions: i
             return stopping.is_set() or (ends is not None and time.monotonic() >= ends)
 
         work = partial(reprice_until, ended, database_url(Settings()), entries_at_once, count)
-        sweeps = [Sweep(), *[None] * (transactions - 1)]  # one looks, and the others go on meanwhile
+        first = partial(work, Sweep())  # it looks at what was left behind, and the others go on meanwhile
+        others = [partial(work, helps_from=HELP_FROM) for _ in range(1, transactions)]
         # Each with this run's context, so that Prefect knows whose messages it is sent.
-        _await_all([threads.submit(copy_context().run, work, sweep) for sweep in sweeps], stopping, report)
+        _await_all([threads.submit(copy_context().run, one) for one in (first, *others)], stopping, report)
     return tally
 
 
@@ -113,8 +118,12 @@ def reprice_until(
     count: Callable[[Repriced], None],
     sweep: Sweep | None = None,
     demands: Demands = registered_demand,
+    helps_from: int = 1,
 ) -> None:
-    """Price block after block on one connection, and `count` what was committed, until it has `ended`."""
+    """Price block after block on one connection, and `count` what was committed, until it has `ended`.
+
+    One that `helps_from` more than one entry waits for others to price what fewer there are.
+    """
     is_away = False
     while not ended():
         try:
@@ -122,6 +131,10 @@ def reprice_until(
                 _listen(connection)
                 is_away = False
                 while not ended():
+                    connection.notifies.clear()  # of what the next look at the queue will see
+                    if helps_from > 1 and not _is_waiting(connection, helps_from):
+                        time.sleep(HELP_SECONDS)
+                        continue
                     if sweep is not None:
                         sweep.by_the_clock(connection)
                     if _price_block(connection, entries_at_once, demands, count):
@@ -170,6 +183,13 @@ def _price_block(connection: Connection, entries: int, demands: Demands, count: 
     return worked
 
 
+def _is_waiting(connection: Connection, entries: int) -> bool:
+    """Whether at least so many entries wait, those under way included."""
+    (found,) = read_rows(connection, sql.query("reprice_waiting"), {"entries": entries})
+    connection.commit()
+    return bool(found["waiting"])
+
+
 def _listen(connection: Connection) -> None:
     with connection.cursor() as cursor:
         cursor.execute("LISTEN reprice")
@@ -182,5 +202,3 @@ def _await_work(connection: Connection) -> None:
     connection.poll()
     if not connection.notifies:  # one may have come with the answer to the last statement
         select.select([connection], [], [], WAIT_SECONDS)
-        connection.poll()
-    connection.notifies.clear()

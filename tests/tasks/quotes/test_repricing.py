@@ -183,6 +183,16 @@ def test_the_transactions_of_a_worker_share_the_queue_until_its_time_is_over(fit
     assert waiting(fitted) == 0
 
 
+@pytest.mark.parametrize(("helps_from", "left"), [(31, 30), (20, 18)])
+def test_a_further_transaction_helps_where_many_wait(
+    fitted: Any, monkeypatch: pytest.MonkeyPatch, helps_from: int, left: int
+) -> None:
+    looks = iter([False] * 6)
+    monkeypatch.setattr(tasks.quotes.reprice, "HELP_SECONDS", 0.0)
+    reprice_until(lambda: next(looks, True), fitted.url, 4, lambda repriced: None, helps_from=helps_from)
+    assert waiting(fitted) == left
+
+
 def test_a_worker_that_is_asked_to_stop_ends_its_transactions(fitted: Any) -> None:
     threading.Timer(2.0, os.kill, [os.getpid(), signal.SIGTERM]).start()
     assert reprice_waiting.fn(None, 4, 2).entries == 30
