@@ -14,11 +14,11 @@ _MISSING = 0
 
 
 def history_features(frame: pd.DataFrame, behaviour: pd.DataFrame) -> pd.DataFrame:
-    """Return window, activity and pair columns (rows, 12), by the index of `frame`; an event at the moment is not earlier.
+    """Return window, activity and pair columns (rows, 12), by the index of `frame`.
 
     Args:
         frame: decisions with user_id, product_id, category and decided_at; one without a category has none in common.
-        behaviour: events, each user's side by side and in order of time.
+        behaviour: events, each user's side by side and in order of time; one at the very moment is not an earlier one.
 
     """
     at, now = microseconds(behaviour["occurred_at"]), microseconds(frame["decided_at"])

@@ -155,8 +155,8 @@ def _curve_notes(connection: Connection, url: str, quote: dict[str, Any]) -> Ite
     snapshot, given = Snapshot.of_row(quote), inputs_of(quote)
     if "repriced_as_of" in given:
         yield (
-            f"It was priced between two books, as of {given['repriced_as_of'].astimezone(UTC)}; the stored demand is that of this "
-            "moment, and the model was not asked again."
+            f"It was priced between two books, as of {given['repriced_as_of'].astimezone(UTC)}; the stored demand is "
+            "that of this moment, and the model was not asked again."
         )
         return
     try:

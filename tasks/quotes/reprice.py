@@ -74,8 +74,8 @@ class RepriceTally:
 def reprice_waiting(minutes: float | None, entries_at_once: int, transactions: int) -> RepriceTally:
     """Price what waits in pricing.reprice_queue as it arrives, for so many minutes or until it is asked to stop.
 
-    A block of the queue is one transaction: whatever fails, its entries wait again. Where many wait, so many of them run
-    side by side, one being computed while the database works for another; so may any number of these tasks. A
+    A block of the queue is one transaction: whatever fails, its entries wait again. Where many wait, so many of them
+    run side by side, one being computed while the database works for another; so may any number of these tasks. A
     database that is away is waited for.
     """
     # Blocks are small: a second thread in one of them doubles the processor's work for a sixth of the time.
@@ -134,14 +134,8 @@ def reprice_until(
                     connection.notifies.clear()  # of what the next look at the queue will see
                     if helps_from > 1 and not _is_waiting(connection, helps_from):
                         time.sleep(HELP_SECONDS)
-                        continue
-                    if sweep is not None:
-                        sweep.by_the_clock(connection)
-                    if _price_block(connection, entries_at_once, demands, count):
-                        continue
-                    if sweep is not None:
-                        sweep.while_idle(connection)
-                    _await_work(connection)
+                    elif not _price_block(connection, entries_at_once, demands, count, sweep):
+                        _await_work(connection)
         except (psycopg2.OperationalError, psycopg2.InterfaceError, DatabaseUnavailableError) as error:
             if not is_away:  # said once, not every second that it lasts
                 log.warning("the database is away, what waits stays in its queue: %s", str(error).strip())
@@ -171,8 +165,16 @@ def _await_all(running: list[Future[None]], stopping: Event, report: Callable[[]
         stopping.set()
 
 
-def _price_block(connection: Connection, entries: int, demands: Demands, count: Callable[[Repriced], None]) -> bool:
+def _price_block(
+    connection: Connection,
+    entries: int,
+    demands: Demands,
+    count: Callable[[Repriced], None],
+    sweep: Sweep | None = None,
+) -> bool:
     """Price products, then users, in one transaction each; returns whether there was anything to do."""
+    if sweep is not None:
+        sweep.by_the_clock(connection)
     worked = False
     for reprice_block in (reprice_products, partial(reprice_users, entries=entries)):
         live = continued_book(connection, demands)
@@ -180,6 +182,8 @@ def _price_block(connection: Connection, entries: int, demands: Demands, count: 
         connection.commit()
         count(repriced)
         worked = worked or bool(repriced.queued_at)
+    if sweep is not None and not worked:
+        sweep.while_idle(connection)
     return worked
 
 

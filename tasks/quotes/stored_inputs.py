@@ -28,8 +28,6 @@ AMOUNTS = (
 LOGGED = ("pool_id", "repriced_as_of", *(name for name in AMOUNTS if name != "list_price"))  # list prices are decimals
 
 
-
-
 def inputs_of(quote: Mapping[str, Any]) -> dict[str, Any]:
     """Return what a row of pricing.quotes says that its price was set from, without what it leaves open."""
     return {name: quote[name] for name in LOGGED if quote[name] is not None}

@@ -25,7 +25,7 @@ ATTRIBUTES: dict[str, Callable[[str], str]] = {
 
 
 class Extract(NamedTuple):
-    """What the database knows of decisions and their users' events; whole users may be joined in the order of their ids."""
+    """Decisions and their users' events as the database has them; parts are joined in the order of their users' ids."""
 
     features: pa.Table
     histories: pa.Table

@@ -225,7 +225,8 @@ def _offers(live: LiveMarket, log: Decisions, shown: pd.DataFrame, behaviour: pd
     """The log, and the quotes after it with their outcomes."""
     visits = live.visits(live.opens_at, live.opens_at + (int(shown["window"].max()) + 1) * DAY)
     came = shown.set_index("decision_id").loc[visits.frame["decision_id"]].reset_index()
-    known = came[["price", "randomised", "propensity"]].assign(purchased=came["purchased"].astype("float64"), quoted=True)
+    bought = came["purchased"].astype("float64")
+    known = came[["price", "randomised", "propensity"]].assign(purchased=bought, quoted=True)
     offers = log.join(replace(visits, frame=visits.frame.assign(**known)))
     return with_history(offers, behaviour)
 

@@ -31,7 +31,7 @@ def test_randomised_rows_have_no_residual(make_log):
 def test_prices_that_the_platform_quoted_have_no_residual_and_teach_none(make_log):
     log = make_log(4000, confounding=1.0).decisions
     quoted = np.arange(len(log)) % 2 == 1
-    # As one price for all of a product, whatever it costs to make: in a common first stage the instrument would be weak.
+    # One price for all of a product, whatever it costs to make: in a common first stage the instrument would look weak.
     price = log.frame["price"].where(~quoted, 0.9 * log.frame["list_price"])
     decisions = Decisions(log.frame.assign(price=price, quoted=quoted), log.events)
     stage, alone = first_stage(decisions), first_stage(log.select(~quoted))

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from models.features.history import history_features
 
 START = pd.Timestamp("2026-01-01", tz="UTC")
-USERS, PRODUCTS, CATEGORIES = st.sampled_from("abc"), st.sampled_from(["p", "q", None]), st.sampled_from(["x", "y", None])
+USERS, PRODUCTS = st.sampled_from("abc"), st.sampled_from(["p", "q", None])
+CATEGORIES = st.sampled_from(["x", "y", None])
 HOURS = st.integers(0, 6)  # few, so that events and decisions meet at one moment
 
 

@@ -34,7 +34,8 @@ def quote_everyone(shop: Any, share_bought: float) -> None:
         f"""
         SELECT setseed(0.5);
         INSERT INTO pricing.outcomes (quote_id, purchased, quantity)
-        SELECT quote_id, random() < {share_bought} / (1 + exp(-sensitivity * (valuation - (price / list_price)::float8))), 1
+        SELECT quote_id,
+               random() < {share_bought} / (1 + exp(-sensitivity * (valuation - (price / list_price)::float8))), 1
         FROM pricing.quotes WHERE source = 'personal';
         """
     )

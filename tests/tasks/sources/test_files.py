@@ -117,7 +117,7 @@ def test_whole_numbers_beside_nulls_stay_exact_in_parquet(folder):
         ),
         (b"user_id,user_id\nu1,u2\n", "users.csv, column user_id: the column is there more than once"),
         (b"user_id\nu1\n\xff\xfe\n", "users.csv, row 2: the text is not UTF-8"),
-        (gzip.compress(b"user_id\nu1\n"), "users.csv"),
+        (gzip.compress(b"user_id\nu1\n", mtime=0), "users.csv"),
         (
             b"user_id;attr_a\nu1;1\n",
             "users.csv, column user_id: the required column is missing; columns found: 'user_id;attr_a'",

@@ -141,8 +141,9 @@ def test_what_the_platform_quoted_is_told_from_what_others_priced(connection: Co
     with connection.cursor() as cursor:
         for quote_id, source in zip(ids[:2], ("personal", "list"), strict=True):
             cursor.execute(
-                "INSERT INTO pricing.quotes (quote_id, quoted_at, user_id, product_id, price, list_price, uniform_price,"
-                " source, reasons, randomised) VALUES (%s, now(), 'ann', 'tea', 4, 4, 4, %s, '{}', false)",
+                "INSERT INTO pricing.quotes (quote_id, quoted_at, user_id, product_id, price, list_price,"
+                " uniform_price, source, reasons, randomised)"
+                " VALUES (%s, now(), 'ann', 'tea', 4, 4, 4, %s, '{}', false)",
                 [quote_id, source],
             )
     quoted = extracted(connection).frame.set_index("decision_id")["quoted"]
