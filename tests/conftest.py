@@ -9,6 +9,11 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from uuid import uuid4
 
+# By several processes at once, each of them and what it starts has its share of the cores: more threads than cores wait
+# for each other. Before anything that is imported makes its own.
+if workers := os.environ.get("PYTEST_XDIST_WORKER_COUNT"):
+    os.environ["OMP_NUM_THREADS"] = str(max(1, (os.cpu_count() or 1) // int(workers)))
+
 import numpy as np
 import pandas as pd
 import psycopg2

@@ -2,7 +2,7 @@ import json
 import os
 import subprocess
 import sys
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -118,7 +118,7 @@ def test_the_report_tells_what_was_reached_and_what_was_not():
 def test_a_seed_is_done_when_all_its_cycles_of_this_size_are_there(tmp_path: Path):
     file = tmp_path / "seed-0.json"
     assert not is_done(file, SMALL)
-    size = {"users": 200, "products": 8, "logged": 100, "weekly": 60, "cycles": 2}
+    size = asdict(SMALL)
     for cycles, done in (([{}], False), ([{}, {}], True)):
         file.write_text(json.dumps({"loop": size, "cycles": cycles}))
         assert is_done(file, SMALL) == done

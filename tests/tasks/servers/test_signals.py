@@ -11,8 +11,10 @@ PROGRAM = (
 
 
 def started(*before: str) -> subprocess.Popen[str]:
-    command = [*before, sys.executable, "-c", PROGRAM]
-    program = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    program = subprocess.Popen(
+        [*before, sys.executable, "-c", PROGRAM], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),  # where the tests themselves run under nohup
+    )  # fmt: skip
     assert program.stdout is not None
     assert program.stdout.readline() == "ready\n"
     return program
