@@ -8,7 +8,7 @@ run: $(READY)  ## the main job on real data, from raw lines to live prices
 	@$(BIN)/pricing run
 
 test: $(READY)
-	@$(BIN)/python -m pytest -m "not slow and not browser" --numprocesses auto --dist loadfile
+	@$(BIN)/python -m pytest -m "not slow and not browser" --numprocesses auto --maxprocesses 4 --dist loadfile
 
 slow: $(READY)  ## what the tests leave out because it takes an hour: kills, servers, every command of the documents
 	@$(BIN)/python -m pytest -m "slow and not browser"
