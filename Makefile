@@ -21,6 +21,8 @@ bench: $(READY)  ## our model beside others on markets whose truth is known: a t
 	@$(BIN)/pip install --quiet --no-deps obp==0.4.1  # asks for an older scikit-learn than it needs
 	@for part in portfolio training_speed scoring_speed fine_tuning promotion closed_loop thompson demand_shift run; do \
 		$(BIN)/python -m tests.benchmarks.$$part --results results || exit 1; done
+	@for part in closed_loop thompson; do \
+		$(BIN)/python -m tests.benchmarks.$$part --results results/without_costs --seeds 1 --cost_percent 0 || exit 1; done
 	@export PRICING_HOME=results/tafeng_home; $(BIN)/pricing run && for part in tafeng recommendation; do \
 		$(BIN)/python -m tests.benchmarks.$$part --results results || exit 1; done
 	@$(BIN)/python -m tests.benchmarks.publication --home results/database

@@ -122,7 +122,7 @@ def reprice_until(
 ) -> None:
     """Price block after block on one connection, and `count` what was committed, until it has `ended`.
 
-    One that `helps_from` more than one entry waits for others to price what fewer there are.
+    With `helps_from` above 1 it takes part only while at least so many entries wait, and leaves fewer to others.
     """
     is_away = False
     while not ended():
@@ -132,7 +132,7 @@ def reprice_until(
                 is_away = False
                 while not ended():
                     connection.notifies.clear()  # of what the next look at the queue will see
-                    if helps_from > 1 and not _is_waiting(connection, helps_from):
+                    if helps_from > 1 and not _many_wait(connection, helps_from):
                         time.sleep(HELP_SECONDS)
                     elif not _price_block(connection, entries_at_once, demands, count, sweep):
                         _await_work(connection)
@@ -187,11 +187,11 @@ def _price_block(
     return worked
 
 
-def _is_waiting(connection: Connection, entries: int) -> bool:
+def _many_wait(connection: Connection, entries: int) -> bool:
     """Whether at least so many entries wait, those under way included."""
-    (found,) = read_rows(connection, sql.query("reprice_waiting"), {"entries": entries})
+    (found,) = read_rows(connection, sql.query("reprice_many_wait"), {"entries": entries})
     connection.commit()
-    return bool(found["waiting"])
+    return bool(found["many_wait"])
 
 
 def _listen(connection: Connection) -> None:
