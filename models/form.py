@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from dataclasses import asdict, dataclass
 from typing import Any
 
 
@@ -21,6 +22,27 @@ def as_form(schema: dict[str, Any]) -> None:
             field["title"] = words.capitalize()
         if name in told:
             field.setdefault("description", told[name])
+
+
+# A dataclass's `__pydantic_config__`, for whoever shows or reads it as a form.
+FORM: dict[str, Any] = {"extra": "forbid", "json_schema_extra": as_form}
+
+
+@dataclass(frozen=True)
+class Within:
+    """The limits of a number in a form, beside its type in `Annotated`.
+
+    Pydantic's own say the same, but where a model is fit and pydantic is not installed there is no form either.
+    """
+
+    ge: float | None = None
+    gt: float | None = None
+    le: float | None = None
+    lt: float | None = None
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Callable[[Any], dict[str, Any]]) -> dict[str, Any]:
+        """Return the schema of the type with the limits."""
+        return handler(source) | {name: limit for name, limit in asdict(self).items() if limit is not None}
 
 
 def as_form_where(name: str, value: Any, **needed: dict[str, Any]) -> Callable[[dict[str, Any]], None]:

@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 import psycopg2
 import pytest
+import torch
 from sqlalchemy.engine import make_url
 
 from tasks.servers.environment import QUIET
@@ -28,6 +29,12 @@ from tasks.settings import Settings
 for name in [name for name in os.environ if name.startswith(("PRICING_", "PREFECT_", "MLFLOW_"))]:
     del os.environ[name]
 os.environ |= QUIET
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip what needs a GPU where there is none."""
+    if item.get_closest_marker("gpu") and not torch.cuda.is_available():
+        pytest.skip("needs a CUDA device")
 
 
 @contextmanager

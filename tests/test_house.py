@@ -1,6 +1,7 @@
 """The house rules that a reader relies on: who may import whom, and which versions run together."""
 
 import ast
+import subprocess
 import sys
 from importlib.metadata import version
 from pathlib import Path
@@ -51,6 +52,30 @@ def test_packages_import_only_what_the_house_allows(path: Path) -> None:
 @pytest.mark.parametrize("path", sorted((ROOT / "models").rglob("*.py")), ids=lambda path: path.name)
 def test_models_know_no_environment_clock_or_path(path: Path) -> None:
     assert not imported(path) & {"os", "pathlib", "time", "logging", "subprocess", "io"}
+
+
+BARE = """
+import importlib, sys
+from pathlib import Path
+
+class NotInstalled:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] not in {*sys.stdlib_module_names, *sys.argv[1].split(","), "models"}:
+            raise ModuleNotFoundError(f"{name} is not installed", name=name)
+
+import torch, transformers, pandas, scipy.optimize, sklearn.pipeline  # with whatever they need themselves
+sys.meta_path.insert(0, NotInstalled())
+for part in ("demand", "features"):
+    for path in sorted(Path("models", part).glob("*.py")):
+        importlib.import_module(f"models.{part}.{path.stem}")
+"""
+
+
+def test_the_demand_model_is_fit_on_a_machine_that_has_torch_and_nothing_of_ours() -> None:
+    """A GPU machine that is rented to train on has no Postgres, no Prefect and no pydantic."""
+    command = [sys.executable, "-c", BARE, ",".join(PURE - {"pydantic", "peft", "accelerate"})]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=300)
+    assert done.returncode == 0, done.stderr
 
 
 def decorated_tasks(path: Path) -> list[ast.FunctionDef]:

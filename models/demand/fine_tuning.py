@@ -183,8 +183,8 @@ class _Run:
     ) -> None:
         """Take every batch once; the encoder itself drops nothing out."""
         self.head.train()
-        for histories in self.logs.training.batches(self.config.histories, generator):
-            decisions, offers = self.logs.training.batch(histories)
+        training = self.logs.training
+        for decisions, offers in training.read(training.batches(self.config.histories, generator)):
             decisions = _hide(self.places.fill(decisions), self.config, generator)
             log_odds = full_log_odds(self.head, self.head(decisions), offers)
             loss = functional.binary_cross_entropy_with_logits(log_odds, offers.purchased, offers.weight)

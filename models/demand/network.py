@@ -5,14 +5,13 @@ from dataclasses import dataclass
 from typing import Annotated, ClassVar, NamedTuple
 
 import torch
-from pydantic import ConfigDict, Field
 from torch import Tensor, nn
 from torch.nn import functional
 
 from models.demand.layers import FeatureEncoder, TransformerBlock, content_map, embedding, mlp
 from models.features.columns import Features
 from models.features.encoding import EncodedDecisions, Encoding, Events, Histories, Products
-from models.form import as_form
+from models.form import FORM, Within
 
 
 @dataclass(frozen=True)
@@ -31,16 +30,16 @@ class DemandConfig:
 
     """
 
-    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid", json_schema_extra=as_form)
+    __pydantic_config__: ClassVar = FORM
 
-    dimension: Annotated[int, Field(ge=1, le=1024)] = 32
-    heads: Annotated[int, Field(ge=1, le=64)] = 2
-    layers: Annotated[int, Field(ge=0, le=24)] = 2
-    history_length: Annotated[int, Field(ge=1, le=4096)] = 32
-    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
-    sensitivity_floor: Annotated[float, Field(gt=0, le=10)] = 0.05
-    content_directions: Annotated[int, Field(ge=1, le=1024)] = 32
-    members: Annotated[int, Field(ge=1, le=32)] = 1
+    dimension: Annotated[int, Within(ge=1, le=1024)] = 32
+    heads: Annotated[int, Within(ge=1, le=64)] = 2
+    layers: Annotated[int, Within(ge=0, le=24)] = 2
+    history_length: Annotated[int, Within(ge=1, le=4096)] = 32
+    dropout: Annotated[float, Within(ge=0, lt=1)] = 0.1
+    sensitivity_floor: Annotated[float, Within(gt=0, le=10)] = 0.05
+    content_directions: Annotated[int, Within(ge=1, le=1024)] = 32
+    members: Annotated[int, Within(ge=1, le=32)] = 1
 
 
 class Response(NamedTuple):
@@ -89,7 +88,7 @@ class DemandModel(nn.Module):
 
     def forward(self, decisions: EncodedDecisions) -> Response:
         """Return the response of every decision."""
-        user = self.user(decisions.histories, decisions.events, self.items)
+        user = self.user(decisions.histories, decisions.events, self.items, decisions.longest)
         product = self.product(decisions.products, self.items)
         masked = decisions.histories.masked[decisions.history]
         context = self.context(decisions.context, decisions.pair, masked)
@@ -179,20 +178,19 @@ class UserTower(nn.Module):
         self.blocks = nn.ModuleList(TransformerBlock(width, config.heads, config.dropout) for _ in range(config.layers))
         self.null = nn.Parameter(torch.zeros(width))
 
-    def forward(self, histories: Histories, events: Events, items: ItemEmbedding) -> Tensor:
-        """Return the user vectors."""
-        sequence, seen = self.read(histories, events, items)
+    def forward(self, histories: Histories, events: Events, items: ItemEmbedding, longest: int) -> Tensor:
+        """Return the user vectors; the longest history has `longest` events."""
+        sequence, seen = self.read(histories, events, items, longest)
         for depth, block in enumerate(self.blocks, start=1):
             # Only the user token leaves the last block, so only it asks there.
             sequence = block(sequence, seen, queries=1 if depth == len(self.blocks) else None)
         user = self.norm_user(sequence[:, 0])
         return torch.where(histories.masked[:, None], self.null.to(user.dtype), user)
 
-    def read(self, histories: Histories, events: Events, items: ItemEmbedding) -> tuple[Tensor, Tensor]:
+    def read(self, histories: Histories, events: Events, items: ItemEmbedding, longest: int) -> tuple[Tensor, Tensor]:
         """Return user token and event vectors (H, 1 + L, D), and which of them are there (H, 1 + L); L <= N."""
         start = torch.maximum(histories.start, histories.end - self.history_length)
-        longest = int((histories.end - start).max()) if len(start) else 0
-        position = start[:, None] + torch.arange(longest, device=start.device)
+        position = start[:, None] + torch.arange(min(longest, self.history_length), device=start.device)
         seen = position < histories.end[:, None]
         position = position.where(seen, 0)
         gap = (histories.decided_at[:, None] - events.occurred_at[position]).clamp(min=0) / 1e6

@@ -174,7 +174,7 @@ def _product_side(network: DemandModel, offered: EncodedDecisions) -> tuple[Tens
 def _user_side(network: DemandModel, fitted: FittedDemand, users: Decisions) -> tuple[Tensor, Tensor]:
     """Return queries (2, U, D) and biases (2, U, 1), one row a decision."""
     encoded = move(fitted.encoding.encode(users), network.randomised_shift.device)
-    user = network.user(encoded.histories, encoded.events, network.items)[encoded.history]
+    user = network.user(encoded.histories, encoded.events, network.items, encoded.longest)[encoded.history]
     return network.user_query(user).unflatten(-1, (2, -1)).movedim(1, 0), network.user_bias(user).T[..., None]
 
 

@@ -36,13 +36,17 @@ def take(record: Record, index: Tensor) -> Record:
 
 
 def move(record: Record, device: torch.device) -> Record:
-    """Return a named tuple with every tensor on `device`."""
+    """Return a named tuple with every tensor on `device`; numbers stay what they are."""
     return _each(record, lambda tensor: tensor.to(device))
 
 
 def _each(record: Record, change: Callable[[Tensor], Tensor]) -> Record:
-    parts = (_each(part, change) if isinstance(part, tuple) else change(part) for part in record)
-    return type(record)(*parts)
+    def changed(part: Any) -> Any:
+        if isinstance(part, tuple):
+            return _each(part, change)
+        return change(part) if isinstance(part, Tensor) else part
+
+    return type(record)(*map(changed, record))
 
 
 @dataclass(frozen=True)

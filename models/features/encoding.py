@@ -55,10 +55,25 @@ class Products(NamedTuple):
     image: Tensor  # (P, K) places of their pictures, likewise
 
 
+class Layout(NamedTuple):
+    """What a batch takes of encoded decisions: some rows (N,), histories (B,) and products (Q,).
+
+    `history` and `product` (N,) point into `histories` and `products`. The longest history has `longest` events.
+    """
+
+    rows: Tensor
+    histories: Tensor
+    history: Tensor
+    products: Tensor
+    product: Tensor
+    longest: int
+
+
 class EncodedDecisions(NamedTuple):
     """R decisions over H histories and P products, each encoded once however many decisions share it.
 
-    `history` and `product` (R,) point into `histories` and `products`; `context` and `pair` are per decision.
+    `history` and `product` (R,) point into `histories` and `products`; `context` and `pair` are per decision. The
+    longest history has `longest` events.
     """
 
     events: Events
@@ -68,18 +83,19 @@ class EncodedDecisions(NamedTuple):
     pair: Features
     history: Tensor
     product: Tensor
+    longest: int
 
-    def batch(self, histories: Tensor, rows: Tensor, history: Tensor) -> "EncodedDecisions":
-        """Return some `rows` (N,) over some `histories` (B,), `history` (N,) pointing into the latter."""
-        products, product = torch.unique(self.product[rows], return_inverse=True)
+    def batch(self, layout: Layout) -> "EncodedDecisions":
+        """Return some of the rows, over some of the histories and products."""
         return EncodedDecisions(
             self.events,
-            take(self.histories, histories),
-            take(self.products, products),
-            take(self.context, rows),
-            take(self.pair, rows),
-            history,
-            product,
+            take(self.histories, layout.histories),
+            take(self.products, layout.products),
+            take(self.context, layout.rows),
+            take(self.pair, layout.rows),
+            layout.history,
+            layout.product,
+            layout.longest,
         )
 
     def mask(self, masked: Tensor) -> "EncodedDecisions":
@@ -166,6 +182,7 @@ class Encoding:
             self.pair.encode(frame, masked),
             history,
             product,
+            int((histories.end - histories.start).max()) if len(histories.end) else 0,
         )
 
     def flat(self, decisions: Decisions) -> pd.DataFrame:

@@ -11,12 +11,11 @@ from typing import Annotated, ClassVar, Self
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from pydantic import ConfigDict, Field
 
 from models.errors import PricingError
 from models.features.content import ProductContent
 from models.features.decisions import Decisions
-from models.form import as_form
+from models.form import FORM, Within
 from models.simulation.catalogue import LATE_EVERY, Image
 from models.simulation.demand_shift import DemandShift
 from models.simulation.domains import CURVE_COLUMNS, TRUTHS, Domain
@@ -52,17 +51,17 @@ class MarketplaceConfig:
 
     """
 
-    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid", json_schema_extra=as_form)
+    __pydantic_config__: ClassVar = FORM
 
     domain: Domain = "ecommerce"
-    users: Annotated[int, Field(ge=1, le=10_000_000)] = 4_000
-    products: Annotated[int, Field(ge=OFFERS_PER_VISIT, le=100_000)] = 60
-    offers: Annotated[int, Field(ge=1, le=1_000_000_000)] = 80_000
-    days: Annotated[int, Field(ge=FEWEST_DAYS, le=3660)] = 112
+    users: Annotated[int, Within(ge=1, le=10_000_000)] = 4_000
+    products: Annotated[int, Within(ge=OFFERS_PER_VISIT, le=100_000)] = 60
+    offers: Annotated[int, Within(ge=1, le=1_000_000_000)] = 80_000
+    days: Annotated[int, Within(ge=FEWEST_DAYS, le=3660)] = 112
     confounded: bool = True
-    randomised_share: Annotated[float, Field(ge=0, le=1)] = 0.1
-    new_share: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+    randomised_share: Annotated[float, Within(ge=0, le=1)] = 0.1
+    new_share: Annotated[float, Within(ge=0, lt=1)] = 0.0
+    seed: Annotated[int, Within(ge=0, lt=2**32)] = 0
 
     @property
     def new_products(self) -> int:

@@ -26,7 +26,8 @@ class DemandModel:
     @classmethod
     def fit(cls, scenario: Scenario) -> Self:
         training = replace(SMALL_LOG_TRAINING, seed=scenario.market.config.seed)
-        fitted, _ = fit_demand(scenario.training, scenario.validation, DemandConfig(), training, torch.device("cpu"))
+        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        fitted, _ = fit_demand(scenario.training, scenario.validation, DemandConfig(), training, device)
         return cls(fitted)
 
     def curves(self, scenario: Scenario) -> DemandCurve:
