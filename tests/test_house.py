@@ -68,6 +68,8 @@ sys.meta_path.insert(0, NotInstalled())
 for part in ("demand", "features"):
     for path in sorted(Path("models", part).glob("*.py")):
         importlib.import_module(f"models.{part}.{path.stem}")
+from models.simulation.marketplace import MarketplaceConfig, simulate
+simulate(MarketplaceConfig(users=20, offers=100))
 """
 
 

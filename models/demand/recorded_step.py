@@ -136,4 +136,5 @@ def _room(count: int) -> int:
 
 
 def _power_of_two(count: int) -> int:
-    return 1 << max(count - 1, 0).bit_length()
+    """Return the smallest power of two that is not below, and 0 for nothing."""
+    return 1 << (count - 1).bit_length() if count else 0

@@ -107,8 +107,9 @@ def explored(
     if period is None or not policy.exploration.is_on:
         return ExploredPrices.unexplored(personal.rung)
     can_explore = rows.has_price & given.consent & (personal.interval.highest < LARGEST_TICK)
-    draws = Draws.of(policy.exploration, decisions["user_id"], decisions["product_id"], period)
-    shown = explore(policy.exploration, personal.interval, personal.rung, given.list_price, can_explore, draws)
+    how = policy.exploration
+    draws = Draws.of(how, decisions["user_id"], decisions["product_id"], period)
+    shown = explore(how.drawn_share, how.dither, personal.interval, personal.rung, given.list_price, can_explore, draws)
     if live_propensity is None:
         return shown
     return shown.keeping(personal.interval, given.live_price, np.asarray(live_propensity, np.float64))

@@ -2,14 +2,16 @@
 
 from dataclasses import dataclass, replace
 from datetime import date
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from models.pricing.guardrails import Interval
-from models.pricing.policy import Exploration
+
+if TYPE_CHECKING:  # the marketplace is simulated, too, where pydantic is not installed
+    from models.pricing.policy import Exploration
 
 FloatArray = NDArray[np.float64]
 HashArray = NDArray[np.uint64]
@@ -27,7 +29,7 @@ class Draws:
     place: FloatArray
 
     @classmethod
-    def of(cls, exploration: Exploration, user_id: pd.Series, product_id: pd.Series, day: date) -> Self:
+    def of(cls, exploration: "Exploration", user_id: pd.Series, product_id: pd.Series, day: date) -> Self:
         """Return the draws of a day (UTC), the same for a user and product on every device."""
         keys = decision_keys(user_id, product_id, day.isoformat())
         if exploration.method == "uniform":
@@ -75,20 +77,21 @@ class ExploredPrices:
 
 
 def explore(
-    exploration: Exploration,
+    share: float,
+    dither: float,
     interval: Interval,
     best_rung: FloatArray,
     list_price: FloatArray,
     can_explore: Flags,
     draws: Draws,
 ) -> ExploredPrices:
-    """Draw a share of the prices over their interval and the others a little around the best price.
+    """Draw a share of the prices over their interval and the others within ± dither x list price of the best price.
 
     Every draw is uniform over rungs. ``can_explore`` must be false where the interval is open or in
     conflict; rows with one admissible price cannot explore either.
     """
     can_explore = can_explore & (interval.highest > interval.lowest)
-    reach = np.floor(exploration.dither * list_price / interval.grid.spacing)
+    reach = np.floor(dither * list_price / interval.grid.spacing)
     near_lowest = np.maximum(best_rung - reach, interval.lowest)
     near_highest = np.minimum(best_rung + reach, interval.highest)
 
@@ -98,9 +101,9 @@ def explore(
     drawn = low + np.floor(draws.place * (high - low + 1))
     rung = np.where(can_explore, np.minimum(drawn, high), best_rung)
 
-    everywhere = exploration.drawn_share / np.maximum(interval.highest - interval.lowest + 1, 1)
+    everywhere = share / np.maximum(interval.highest - interval.lowest + 1, 1)
     is_near = (near_lowest <= rung) & (rung <= near_highest)
-    nearby = is_near * (1 - exploration.drawn_share) / np.maximum(near_highest - near_lowest + 1, 1)
+    nearby = is_near * (1 - share) / np.maximum(near_highest - near_lowest + 1, 1)
     density = (everywhere + nearby) * list_price / interval.grid.spacing
     dithered = can_explore & ~randomised & (rung != best_rung)
     return ExploredPrices(rung, randomised, dithered, np.where(can_explore, density, np.nan))

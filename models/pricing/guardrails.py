@@ -2,13 +2,15 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from models.pricing.policy import Guardrails
 from models.pricing.price_grid import PriceGrid
+
+if TYPE_CHECKING:  # the marketplace is simulated, too, where pydantic is not installed
+    from models.pricing.policy import Guardrails
 
 FloatArray = NDArray[np.float64]
 RuleArray = NDArray[np.int8]
@@ -107,7 +109,7 @@ def conflict_name(lower_rule: int, upper_rule: int, off_grid: bool) -> str:
 
 
 def bounds(
-    rails: Guardrails,
+    rails: "Guardrails",
     list_price: FloatArray,
     unit_cost: FloatArray,
     floor: FloatArray,

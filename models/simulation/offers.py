@@ -6,7 +6,6 @@ from numpy.typing import NDArray
 
 from models.pricing.exploration import Draws, ExploredPrices, decision_keys, explore
 from models.pricing.guardrails import Bound, Interval, intersect
-from models.pricing.policy import Exploration
 from models.pricing.price_grid import PriceGrid
 from models.simulation.catalogue import Catalogue
 from models.simulation.domains import CURVE_COLUMNS, Shop, Truth
@@ -113,7 +112,7 @@ def add_prices(
     cost_moves = _COST * offers["instrument_supplier_cost"].to_numpy("float64")
     usual = _USUAL_RATIO + cost_moves + _DEMAND * offers["demand_index"].to_numpy("float64") + confounded * hidden
     interval = intersect([Bound("floor", lower=floor), Bound("ceiling", upper=ceiling)], len(p), _CENTS)
-    drawn = _explored(interval, usual, list_price, offers, Exploration(share=randomised_share, dither=_DITHER), period)
+    drawn = _explored(interval, usual, list_price, offers, randomised_share, period)
     return offers.assign(
         list_price=list_price,
         unit_cost=cost,
@@ -142,9 +141,9 @@ def add_outcomes(rng: np.random.Generator, offers: pd.DataFrame, truth: Truth) -
 
 
 def _explored(
-    interval: Interval, usual: Array, list_price: Array, offers: pd.DataFrame, exploration: Exploration, period: str
+    interval: Interval, usual: Array, list_price: Array, offers: pd.DataFrame, share: float, period: str
 ) -> ExploredPrices:
     rung = np.clip(_CENTS.rung_at_or_below(usual * list_price), interval.lowest, interval.highest)
     visit = offers["user"].astype(str) + "-" + offers["visit"].astype(str)
-    draws = Draws.independent(exploration.drawn_share, decision_keys(visit, offers["product"].astype(str), period))
-    return explore(exploration, interval, rung, list_price, np.ones(len(rung), dtype=bool), draws)
+    draws = Draws.independent(share, decision_keys(visit, offers["product"].astype(str), period))
+    return explore(share, _DITHER, interval, rung, list_price, np.ones(len(rung), dtype=bool), draws)

@@ -74,10 +74,19 @@ def test_what_only_fills_a_buffer_changes_no_gradient(decisions):
             torch.testing.assert_close(gradient, those[name], rtol=1e-4, atol=1e-6)
 
 
-@pytest.mark.parametrize("count", [*range(1, 70), 1000, 12345])
+def test_users_who_never_did_anything_need_no_events(make_log):
+    silent = split_by_time(make_log(400, users=30, events_each=0).decisions)
+    network, log, _ = learner(silent, "cpu")
+    (layout,) = log.layouts(log.batches(HISTORIES)[:1])
+    assert layout.longest == len(log.decisions.events.kind) == 0
+    loss = recorded(network, log, lambda run: run)(layout, torch.zeros(len(layout.histories)).bool(), 1.0)
+    assert torch.isfinite(loss)
+
+
+@pytest.mark.parametrize("count", [0, *range(1, 70), 1000, 12345])
 def test_there_is_room_and_little_of_it_is_empty(count):
     assert count <= _room(count) <= max(1.25 * count, count + 1)
-    assert count <= _power_of_two(count) < 2 * count
+    assert count <= _power_of_two(count) < 2 * max(count, 1)
 
 
 @pytest.mark.gpu

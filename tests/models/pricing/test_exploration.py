@@ -29,7 +29,9 @@ def draw(exploration: Exploration, rows=40_000, best=30.0, bounds=(2.0, 2.4), li
     best_rung = np.full(rows, interval.lowest[0] + best)
     allowed = np.ones(rows, dtype=bool)
     draws = Draws.independent(exploration.drawn_share, keys_of(rows))
-    return interval, explore(exploration, interval, best_rung, np.full(rows, list_price), allowed, draws)
+    return interval, explore(
+        exploration.drawn_share, exploration.dither, interval, best_rung, np.full(rows, list_price), allowed, draws
+    )
 
 
 @pytest.mark.parametrize(
@@ -75,13 +77,12 @@ def test_dither_stays_inside_the_interval():
 
 
 def test_rows_that_cannot_explore_keep_their_price_and_have_no_density():
-    exploration = Exploration(share=1)
     fixed = interval_between(2.0, 2.0, 3)
     rows = np.full(3, 2.0)
     everyone, nobody = np.ones(3, dtype=bool), np.zeros(3, dtype=bool)
     wide = interval_between(1.0, 3.0, 3)
     for interval, allowed in ((fixed, everyone), (wide, nobody)):
-        shown = explore(exploration, interval, interval.lowest, rows, allowed, Draws.independent(1.0, keys_of(3)))
+        shown = explore(1.0, 0.0, interval, interval.lowest, rows, allowed, Draws.independent(1.0, keys_of(3)))
         np.testing.assert_array_equal(shown.rung, interval.lowest)
         assert not shown.randomised.any()
         assert np.isnan(shown.density).all()
@@ -158,7 +159,8 @@ def test_a_live_draw_stays_for_its_period():
     live = interval.grid.price(shown.rung)
     narrower = interval_between(2.1, 2.3, 4_000)
     again = explore(
-        Exploration(share=0.5),
+        0.5,
+        0.0,
         narrower,
         np.full(4_000, 220.0),
         np.full(4_000, 2.5),
