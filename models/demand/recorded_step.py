@@ -19,7 +19,7 @@ from models.features.offer_log import Log, Offers
 Loss = Callable[[EncodedDecisions, Offers, Tensor], Tensor]
 Run = Callable[[], None]
 _WARM_UP = 3  # passes before the recording, in which libraries choose their kernels and take their memory
-_PARTS_OF_AN_OCTAVE = 4
+_SIZES_OF_AN_OCTAVE = 4  # from a size to twice that
 
 
 class _Size(NamedTuple):
@@ -68,11 +68,12 @@ class RecordedSteps:
         """
         longest = min(_power_of_two(layout.longest), self.history_length)
         size = _Size(_room(len(layout.rows)), self.histories, _power_of_two(len(layout.products)), longest)
-        is_new = size not in self._steps
-        step = self._steps.setdefault(size, _Step(self, size, self.log.rows.device))
-        step.fill(layout, hidden, divisor)
-        if is_new:
+        step = self._steps.get(size)
+        if step is None:
+            step = self._steps[size] = _Step(self, size, self.log.rows.device)
+            step.fill(layout, hidden, divisor)
             step.replay = self.record(step.run)
+        step.fill(layout, hidden, divisor)
         step.replay()
         for parameter, gradient in zip(self.parameters, step.gradients, strict=True):
             parameter.grad = gradient
@@ -131,7 +132,7 @@ def _recorded(run: Run, pool: Any) -> Run:
 
 def _room(count: int) -> int:
     """Return a size with room for `count`, at most a quarter larger; there are few of them."""
-    step = max(1, _power_of_two(count) // (2 * _PARTS_OF_AN_OCTAVE))
+    step = max(1, _power_of_two(count) // (2 * _SIZES_OF_AN_OCTAVE))
     return -(-count // step) * step
 
 
