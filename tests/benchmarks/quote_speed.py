@@ -26,7 +26,7 @@ CALLS = 5_000  # of each statement by psycopg2
 SCRIPTS = 100  # of pgbench, which takes 128 at most
 # While everything else runs: calls a second, seconds of a statement's turn, and of those the first, in which pgbench
 # prepares each script on each connection, so that they do not count.
-BESIDE_RATE, BESIDE_SECONDS, BESIDE_WARM_UP, BESIDE_SCRIPTS = 200.0, 20, 5, 25
+BESIDE_RATE, BESIDE_SECONDS, BESIDE_WARM_UP, BESIDE_SCRIPTS = 50.0, 20, 5, 10
 Times = NDArray[np.float64]
 
 
