@@ -13,9 +13,11 @@ from models.features.encoding import Encoding
 
 
 def tensors(value):
-    """Every tensor inside nested tuples."""
+    """Every tensor, and every number as one, inside nested tuples."""
     if isinstance(value, torch.Tensor):
         return [value]
+    if isinstance(value, int):
+        return [torch.tensor(value)]
     return [tensor for part in value for tensor in tensors(part)]
 
 
