@@ -23,10 +23,9 @@ _SIZES_OF_AN_OCTAVE = 4  # from a size to twice that
 
 
 class _Size(NamedTuple):
-    """Rows, histories, products and events of a history that a recording has room for."""
+    """Rows, products and events of a history that a recording has room for."""
 
     rows: int
-    histories: int
     products: int
     longest: int
 
@@ -67,10 +66,10 @@ class RecordedSteps:
         It holds until the next call.
         """
         longest = min(_power_of_two(layout.longest), self.history_length)
-        size = _Size(_room(len(layout.rows)), self.histories, _power_of_two(len(layout.products)), longest)
+        size = _Size(_room(len(layout.rows)), _power_of_two(len(layout.products)), longest)
         step = self._steps.get(size)
         if step is None:
-            step = self._steps[size] = _Step(self, size, self.log.rows.device)
+            step = self._steps[size] = _Step(self, size)
             step.fill(layout, hidden, divisor)
             step.replay = self.record(step.run)
         step.fill(layout, hidden, divisor)
@@ -87,16 +86,18 @@ class _Step:
     loss: Tensor
     gradients: tuple[Tensor | None, ...]
 
-    def __init__(self, steps: RecordedSteps, size: _Size, device: torch.device) -> None:
+    def __init__(self, steps: RecordedSteps, size: _Size) -> None:
+        device = steps.log.rows.device
+
         def places(count: int) -> Tensor:
             return torch.zeros(count, dtype=torch.int64, device=device)
 
         self.steps = steps
         rows, histories, history, products, product = map(
-            places, (size.rows, size.histories, size.rows, size.products, size.rows)
+            places, (size.rows, steps.histories, size.rows, size.products, size.rows)
         )
         self.layout = Layout(rows, histories, history, products, product, size.longest)
-        self.hidden = torch.zeros(size.histories, dtype=torch.bool, device=device)
+        self.hidden = torch.zeros(steps.histories, dtype=torch.bool, device=device)
         self.count, self.divisor = places(1), torch.ones(1, device=device)
 
     def fill(self, layout: Layout, hidden: Tensor, divisor: float) -> None:
