@@ -7,6 +7,10 @@ of price from it (Petrin & Train, Journal of Marketing Research 2010).
 A price that the platform quoted has no such part: it was set from what is recorded. In the first stage the instrument,
 which hardly moves such prices, would look weak, and the residual would be how they differ between people, who answer
 prices differently: from one training on its own quotes to the next the control function would be lost.
+
+What all users share in a week is no matter of who they are, and what a product's price is above others' over the weeks
+it was seen in is for good only in part. Were both explained away, a week in which everything was wanted, or a product
+that happened to be wanted when it was seen, would be taken for what the market or the product is like.
 """
 
 from dataclasses import dataclass
@@ -19,7 +23,7 @@ from sklearn.linear_model import Ridge
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from models.features.columns import number_column
+from models.features.columns import FeatureGroup, number_column
 from models.features.decisions import INSTRUMENT_PREFIXES, Decisions
 from models.features.encoding import Encoding
 
@@ -28,6 +32,7 @@ _FOLDS = 5
 _LARGEST_ONE_HOT = 32  # texts with more values are mostly the product's own, which has an effect of its own
 
 _TINY = 1e-12
+_DAY = 86_400_000_000  # microseconds
 
 Array = NDArray[np.float64]
 
@@ -58,10 +63,10 @@ class FirstStage:
 
     Ridge regressions fit the two expectations E[ratio | features, instruments] and E[ratio | features], each product by
     folds that never saw it: a shop shows all users of a day one shelf price, so folds by row would predict a price from
-    itself. The residual is then that of a linear regression of the ratio on both predictions with an effect for each
-    product, so that a shrunk prediction is stretched back to slope 1 and not mistaken for unrecorded demand
-    (the learned-instrument estimator of Chen, Chen & Lewis, arXiv:2011.06158). Instruments enter with their squares,
-    which hold 97 % of a pass-through that only starts above a threshold, where a line holds 73 %.
+    itself. The residual is then that of a linear regression of the ratio on both predictions within products, so that
+    a shrunk prediction is stretched back to slope 1 and not mistaken for unrecorded demand (the learned-instrument
+    estimator of Chen, Chen & Lewis, arXiv:2011.06158), less an effect for each product. Instruments enter with their
+    squares, which hold 97 % of a pass-through that only starts above a threshold, where a line holds 73 %.
     """
 
     encoding: Encoding
@@ -94,7 +99,9 @@ class FirstStage:
             _fit_fold(moved, features, ratio, np.flatnonzero(fold[code] != held_out))
             for held_out in range(fold.max() + 1)
         )
-        slopes, effects, report = _project(_predict(folds, moved, features, fold[code]), ratio, code)
+        predictions = _predict(folds, moved, features, fold[code])
+        slopes, report = _project(predictions, ratio, code)
+        effects = _product_effects(ratio - predictions @ slopes, code, _week(log))
         if not report.identified:
             return cls._without(encoding, report)
         fold_of = dict(zip(products.astype(str), fold.tolist(), strict=True))
@@ -130,16 +137,30 @@ def _obstacle(log: Decisions, instruments: list[str]) -> str:
 
 
 def _design(decisions: Decisions, encoding: Encoding, instruments: dict[str, float]) -> tuple[Array, Array]:
-    """Return instruments with their squares (rows, 2 instruments), and features with texts one-hot (rows, columns)."""
+    """Return instruments with their squares (rows, 2 instruments), and features (rows, columns).
+
+    Personal features count from their mean of the week.
+    """
     known = [number_column(decisions.frame, name) - mean for name, mean in instruments.items()]
     moved = np.nan_to_num(np.column_stack([part for column in known for part in (column, column**2)]))
     flat = encoding.flat(decisions)
-    identities = ["product_id_code", "category_code", "brand_code"]
-    codes = [name for name in flat.columns if name.endswith("_code") and name not in identities]
-    numbers = np.nan_to_num(flat.drop(columns=[*identities, *codes]).to_numpy("float64"))
-    sizes = {name: encoding.code_size(name) for name in codes}
-    one_hot = [np.eye(size)[flat[name]] for name, size in sizes.items() if size <= _LARGEST_ONE_HOT]
-    return moved, np.column_stack([numbers, *one_hot])
+    shared = _columns(flat, encoding.product, encoding.context)
+    personal = _columns(flat, encoding.user, encoding.pair)
+    week = pd.factorize(_week(decisions))[0].astype("int64")
+    return moved, np.column_stack([*shared, *(_within(column, week) for column in personal)])
+
+
+def _columns(flat: pd.DataFrame, *groups: FeatureGroup) -> list[Array]:
+    """Return the columns (rows,) of a plain table that are of these groups, texts one-hot."""
+    numbers = [np.nan_to_num(flat[name].to_numpy("float64")) for group in groups for name in group.numeric]
+    texts = [(flat[f"{name}_code"], len(text)) for group in groups for name, text in group.text.items()]
+    one_hot = [np.eye(size)[code] for code, size in texts if size <= _LARGEST_ONE_HOT]
+    return [*numbers, *(column for table in one_hot for column in table.T)]
+
+
+def _week(decisions: Decisions) -> NDArray[np.int64]:
+    """Return the number of each decision's week, which begins on Monday (rows,)."""
+    return (decisions.decided_at + 3 * _DAY) // (7 * _DAY)
 
 
 def _fit_fold(moved: Array, features: Array, ratio: Array, rows: NDArray[np.int64]) -> tuple[Pipeline, Pipeline]:
@@ -163,8 +184,8 @@ def _predict(
     return predictions
 
 
-def _project(predictions: Array, ratio: Array, product: NDArray[np.int64]) -> tuple[Array, Array, FirstStageReport]:
-    """Return the slopes of both predictions, an effect for each product, and the first stage's strength."""
+def _project(predictions: Array, ratio: Array, product: NDArray[np.int64]) -> tuple[Array, FirstStageReport]:
+    """Return the slopes of both predictions within products, and the first stage's strength."""
     added, base = (_within(column, product) for column in predictions.T)
     y = _within(ratio, product)
     x = np.column_stack([added, base])
@@ -183,8 +204,37 @@ def _project(predictions: Array, ratio: Array, product: NDArray[np.int64]) -> tu
         rows=len(ratio),
         reason=reason,
     )
-    effects = np.bincount(product, ratio - predictions @ slopes) / np.bincount(product)
-    return slopes, effects, report
+    return slopes, report
+
+
+def _product_effects(unexplained: Array, product: NDArray[np.int64], week: NDArray[np.int64]) -> Array:
+    """Return what each product's price is above others' for good (products,), of what is unexplained (rows,).
+
+    A product's mean also holds what passed in the weeks it was seen. It is drawn towards the mean of all products by
+    the share that this makes of the variance: a random effect, whose variance over products is estimated as that over
+    studies by DerSimonian & Laird (Controlled Clinical Trials 1986). Of what passes but lasts longer than a week, too
+    little is taken for passing.
+    """
+    cells, cell = np.unique(np.column_stack([product, week]), axis=0, return_inverse=True)
+    owner, rows = cells[:, 0], np.bincount(cell).astype("float64")
+    share = rows / np.bincount(owner, rows)[owner]
+    effects = np.bincount(product, unexplained) / np.bincount(product)
+    passing = np.bincount(cell, unexplained) / rows - effects[owner]
+    concentration = np.bincount(owner, share**2)  # of a product's rows in few weeks: 1 over their effective number
+    freedom = float((1 - concentration).sum())
+    if freedom < _TINY:  # each product was seen in one week alone
+        return effects
+    variance = np.maximum(float(share @ passing**2) / freedom * concentration, _TINY)
+    lasting = _variance_between(effects, variance)
+    mean = np.average(effects, weights=1 / (lasting + variance))
+    return np.asarray(mean + lasting / (lasting + variance) * (effects - mean))
+
+
+def _variance_between(effects: Array, variance: Array) -> float:
+    """Return the variance of what effects (n,) estimate, each with this variance of its own (n,), by moments."""
+    weight = 1 / variance
+    excess = float(weight @ (effects - np.average(effects, weights=weight)) ** 2) - (len(effects) - 1)
+    return max(0.0, excess / (float(weight.sum()) - float(weight @ weight) / float(weight.sum())))
 
 
 def _unexplained(values: Array, base: Array) -> Array:

@@ -14,7 +14,7 @@ from models.demand.checkpoint import Checkpoint
 from models.demand.demand_curve import DemandCurve
 from models.demand.first_stage import FirstStage, FirstStageReport
 from models.demand.network import DemandConfig, DemandModel, Response
-from models.demand.recalibration import PRIOR_SD, Recalibration, recalibrate
+from models.demand.recalibration import PRIOR_SD, Recalibration, averaging, fit_newest, recalibrate
 from models.demand.training import (
     Progress,
     TrainingConfig,
@@ -64,7 +64,7 @@ class FittedDemand:
         return self.encoding.encoders
 
     def curve(self, decisions: Decisions, personal: bool = True, block: int = _BLOCK) -> DemandCurve:
-        """Return the demand curve of every decision, free of what moved logged prices.
+        """Return the demand curve of every decision, averaged over what moved logged prices and nobody recorded.
 
         Without `personal`, and for users without consent, it is the population's. Memory is bounded by `block` rows;
         decisions of one user are scored side by side, so that the user tower runs about once a user.
@@ -86,30 +86,39 @@ class FittedDemand:
         """Return the purchase probability (rows,) at price / list price (rows,)."""
         return self.curve(decisions).purchase_probability(price_ratio)
 
+    def averaged(self, unrecorded: float) -> Self:
+        """Return the same curves averaged over unrecorded demand, of this standard deviation in the log-odds."""
+        scale = averaging(unrecorded)
+        mean = Recalibration(level_scale=scale, sensitivity_scale=scale)
+        return replace(self, recalibration=self.recalibration.then(mean), population=self.population.then(mean))
+
     def recalibrated(self, offers: Decisions) -> Self:
-        """Return the same networks, corrected on the offers whose price was drawn."""
+        """Return the same curves, corrected on the offers whose price was drawn."""
         drawn = offers.select(offers.randomised)
-        raw = replace(self, recalibration=Recalibration(), population=Recalibration())
 
         def corrected(personal: bool, rows: NDArray[np.bool_]) -> Recalibration:
-            curve, seen = raw.curve(drawn, personal).take(rows), drawn.select(rows)
-            return recalibrate(curve, seen.price_ratio, seen.purchased, seen.weight, PRIOR_SD)
+            curve, seen = self.curve(drawn, personal).take(rows), drawn.select(rows)
+            known = self.recalibration if personal else self.population
+            return known.then(recalibrate(curve, seen.price_ratio, seen.purchased, seen.weight, PRIOR_SD))
 
         everyone = np.ones(len(drawn), dtype=bool)
         return replace(self, recalibration=corrected(True, drawn.consent), population=corrected(False, everyone))
 
-    def at_level_of(self, newest: Decisions, residual: Array) -> Self:
-        """Return the same curves moved to the level of the newest offers, which the networks did not learn from.
+    def fitting_newest(self, newest: Decisions, residual: Array, unrecorded: float) -> Self:
+        """Return the same curves with level and spread of the newest offers, which the networks did not learn from.
 
         The market's level drifts over a log, while who differs from whom stays. `residual` (rows,) is the first
-        stage's, so that a passing shock which also moved those offers' prices is not taken for the level.
+        stage's, so that a passing shock which also moved those offers' prices is not taken for the level; where it is
+        known, the curve is not averaged over it (see `averaged`).
         """
+        scale, explained = averaging(unrecorded), newest.unconfounded | (residual != 0)
 
         def moved(personal: bool, rows: NDArray[np.bool_]) -> Recalibration:
             confounding = self._members_responses(newest, personal)[:, 2].mean(axis=0)
-            log_odds = self.curve(newest, personal).logit(newest.price_ratio) + confounding * residual
+            mean = self.curve(newest, personal).logit(newest.price_ratio)
+            log_odds = np.where(residual == 0, mean, mean / scale + confounding * residual)
             known = self.recalibration if personal else self.population
-            return known.at_level(log_odds[rows], newest.purchased[rows], newest.weight[rows])
+            return known.then(fit_newest(log_odds[rows], newest.purchased[rows], newest.weight[rows], explained[rows]))
 
         everyone = np.ones(len(newest), dtype=bool)
         return replace(self, recalibration=moved(True, newest.consent), population=moved(False, everyone))
@@ -204,7 +213,7 @@ def fit_demand(
     residual = first_stage.residual(training)
     newest_residual = first_stage.residual(validation)
     logs = (Log.of(training, encoding, residual, device), Log.of(validation, encoding, newest_residual, device))
-    networks, reports = [], []
+    networks, reports, spreads = [], [], []
     for number in range(config.members):
         seeded = replace(training_config, seed=training_config.seed + number)
         torch.manual_seed(seeded.seed)  # the network's first weights
@@ -212,11 +221,13 @@ def fit_demand(
         start_from_pooled(network, training, encoding, residual)
         checkpoint = checkpoint_of(number) if checkpoint_of else None
         reports.append(train(network.to(device), *logs, seeded, progress, checkpoint, accelerator))
-        refit_population(network, logs[0])
+        spreads.append(refit_population(network, logs[0]))
         networks.append(network)
     identity = Recalibration()
     fitted = FittedDemand(encoding, config, networks[0], identity, identity, tuple(networks[1:]))
-    fitted = fitted.recalibrated(training.join(validation)).at_level_of(validation, newest_residual)
+    unrecorded = float(np.mean(spreads))
+    fitted = fitted.averaged(unrecorded).recalibrated(training.join(validation))
+    fitted = fitted.fitting_newest(validation, newest_residual, unrecorded)
     return fitted, FitReport(first_stage.report, reports[0])
 
 

@@ -224,8 +224,11 @@ def start_from_pooled(
 
 
 @torch.no_grad()
-def refit_population(network: DemandModel, log: Log, histories: int = 1024) -> None:
+def refit_population(network: DemandModel, log: Log, histories: int = 1024) -> float:
     """Fits what all rows share once more, unpenalised, given how the network lets them differ.
+
+    Returns the standard deviation that unrecorded demand then has in the log-odds of the rows whose price it may have
+    moved; 0 without such rows.
 
     The start knew no levels of users and products, and a logit that leaves out such levels flattens every slope
     (Yatchew & Griliches, Review of Economics and Statistics 1985); few epochs of a penalised fit do not undo that.
@@ -242,6 +245,9 @@ def refit_population(network: DemandModel, log: Log, histories: int = 1024) -> N
     start, bounds = np.array([1.0, 1.0, 0.0, 0.0, 0.0]), [_FIXED_AT_1, _RESCALING, *shifts]
     fit = maximum_likelihood(table, purchased, weight, start, bounds)
     network.adjust(*fit[1:].tolist())
+    unrecorded = (response.confounding.double().cpu().numpy() + fit[3]) * table[:, 3]
+    moved = table[:, 3] != 0
+    return float(np.sqrt(np.average(unrecorded[moved] ** 2, weights=weight[moved]))) if moved.any() else 0.0
 
 
 def _negative_log_likelihood(

@@ -204,12 +204,6 @@ class Encoding:
             table |= dict(zip((f"{name}_code" for name in group.text), texts.T, strict=True))
         return pd.DataFrame(table)
 
-    def code_size(self, column: str) -> int:
-        """How many values a `_code` column of `flat` can take."""
-        name = column.removesuffix("_code")
-        texts = self._identities | {name: text for group, _ in self._groups for name, text in group.text.items()}
-        return len(texts[name])
-
     def to_dict(self) -> dict[str, Any]:
         """Return a JSON-able form."""
         vocabularies = {name: list(getattr(self, name).values) for name in _VOCABULARIES}

@@ -28,6 +28,8 @@ def hazard(level: Array, sensitivity: Array, price_ratio: Array) -> Array:
     return -np.expm1(-np.exp(level - sensitivity * np.log(price_ratio)))
 
 
+# Gauss-Hermite nodes average over the hidden shock.
+_NODES, _NODE_WEIGHTS = np.polynomial.hermite_e.hermegauss(9)
 CURVE_COLUMNS = ("level", "sensitivity", "business")
 
 
@@ -98,6 +100,13 @@ class Truth:
             return first
         second = self.answer(level + shock, self.business * sensitivity, price_ratio)
         return business * second + (1 - business) * first
+
+    def mean_probability(self, level: Array, sensitivity: Array, business: Array, price_ratio: Array) -> Array:
+        """Return the probability of purchase (rows,), averaged over the hidden shock."""
+        mean: Array = np.zeros(())
+        for node, weight in zip(_NODES, _NODE_WEIGHTS / _NODE_WEIGHTS.sum(), strict=True):
+            mean = mean + weight * self.probability(level, sensitivity, business, price_ratio, self.shock * node)
+        return mean
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from models.simulation.catalogue import Catalogue, make_catalogue
 from models.simulation.domains import CURVE_COLUMNS, PURCHASE, SHOPS, TRUTHS, Domain
 from models.simulation.offers import OFFERS_PER_VISIT, add_curves, add_outcomes, add_prices, make_market, make_offers
 from models.simulation.tables import START, SimulatedTables
-from models.simulation.visits import REQUEST_DAYS, Users, make_events, make_users, make_visits
+from models.simulation.visits import REQUEST_DAYS, Users, Visits, make_events, make_users, make_visits
 
 if TYPE_CHECKING:
     from models.simulation.marketplace import MarketplaceConfig
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 Integers = NDArray[np.int64]
 
 USERS_PER_BLOCK = 10_000
+STARTS_AT = START.value // 1_000  # microseconds
 _A_MINUTE = 60_000_000  # after an offer it is bought
 
 
@@ -54,15 +55,10 @@ class Draws:
     def of(cls, config: "MarketplaceConfig") -> Self:
         """Draw a marketplace, each part from a stream of its own, so that a log and its twin share their draws."""
         shop, truth = SHOPS[config.domain], TRUTHS[config.domain]
-        streams = map(np.random.default_rng, np.random.SeedSequence(config.seed).spawn(7))
-        of_users, of_products, of_visits, of_events, of_market, of_offers, of_outcomes = streams
-        start = START.value // 1_000  # microseconds
-        users = make_users(of_users, config.domain, shop, config.users)
-        catalogue = make_catalogue(of_products, config.domain, shop, config.products, config.days, config.new_products)
-        log_visits = -(-config.offers // (config.users * OFFERS_PER_VISIT))
-        visits = make_visits(of_visits, users, log_visits, config.days, start)
+        of_events, of_market, of_offers, of_outcomes = _streams(config)[3:]
+        users, catalogue, visits = draw_visits(config)
         market = make_market(of_market, truth, config.products, config.days + REQUEST_DAYS)
-        offers = make_offers(of_offers, shop, catalogue, visits, start)
+        offers = make_offers(of_offers, shop, catalogue, visits, STARTS_AT)
         offers = add_curves(offers, truth, users, catalogue, visits, market)
         offers = add_prices(
             offers,
@@ -76,7 +72,7 @@ class Draws:
         shown, asked = offers[offers["kind"] == 1], offers[offers["kind"] == 2]
         del offers
         sampled = np.sort(of_outcomes.permutation(len(shown))[: config.offers])  # full visits may have shown some more
-        events = make_events(of_events, shop, users, catalogue, visits, start)
+        events = make_events(of_events, shop, users, catalogue, visits, STARTS_AT)
         return cls(config.domain, users, catalogue, market, shown, sampled, asked, events)
 
     @property
@@ -134,6 +130,21 @@ class Draws:
 
     def _market(self) -> pd.DataFrame:
         return self.tables.market(self.market)
+
+
+def draw_visits(config: "MarketplaceConfig") -> tuple[Users, Catalogue, Visits]:
+    """Draw who there is, what there is, and who comes when and for what: what all the rest follows from."""
+    of_users, of_products, of_visits = _streams(config)[:3]
+    shop = SHOPS[config.domain]
+    users = make_users(of_users, config.domain, shop, config.users)
+    catalogue = make_catalogue(of_products, config.domain, shop, config.products, config.days, config.new_products)
+    log_visits = -(-config.offers // (config.users * OFFERS_PER_VISIT))
+    return users, catalogue, make_visits(of_visits, users, log_visits, config.days, STARTS_AT)
+
+
+def _streams(config: "MarketplaceConfig") -> list[np.random.Generator]:
+    """Return a stream for each part: users, products, visits, events, market, offers, outcomes."""
+    return list(map(np.random.default_rng, np.random.SeedSequence(config.seed).spawn(7)))
 
 
 def _of_users(user: NDArray[np.integer], first: int, end: int) -> slice:

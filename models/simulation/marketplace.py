@@ -26,8 +26,6 @@ Array = NDArray[np.float64]
 
 FEWEST_DAYS = 14
 _BLOCK = 20_000
-# Gauss-Hermite nodes average over the hidden shock.
-_NODES, _NODE_WEIGHTS = np.polynomial.hermite_e.hermegauss(9)
 
 
 class MarketplaceError(PricingError, ValueError):
@@ -176,16 +174,10 @@ class Marketplace:
         return best
 
     def _probability(self, curves: pd.DataFrame, price_ratio: Array) -> Array:
-        weights = _NODE_WEIGHTS / _NODE_WEIGHTS.sum()
-        mean = np.zeros(len(curves))
-        for shock, weight in zip(TRUTHS[self.config.domain].shock * _NODES, weights, strict=True):
-            mean += weight * self._probability_under(curves, price_ratio, shock)
-        return mean
+        return TRUTHS[self.config.domain].mean_probability(*_at(curves, price_ratio))
 
     def _probability_under(self, curves: pd.DataFrame, price_ratio: Array, shock: Array | float) -> Array:
-        level, sensitivity, business = (curves[name].to_numpy("float64") for name in CURVE_COLUMNS)
-        ratio = price_ratio / curves["willingness"].to_numpy("float64")
-        return TRUTHS[self.config.domain].probability(level, sensitivity, business, ratio, shock)
+        return TRUTHS[self.config.domain].probability(*_at(curves, price_ratio), shock)
 
     def _curves_of(self, decisions: Decisions) -> pd.DataFrame:
         curves = self.curves.reindex(decisions.frame["decision_id"])
@@ -231,6 +223,12 @@ def simulate(config: MarketplaceConfig) -> Marketplace:
         .set_index("decision_id")[[*CURVE_COLUMNS, "shock"]]
         .assign(willingness=1.0),
     )
+
+
+def _at(curves: pd.DataFrame, price_ratio: Array) -> tuple[Array, Array, Array, Array]:
+    """Return level, sensitivity and business share (rows,), and the ratio to what the user is ready to pay (rows,)."""
+    level, sensitivity, business = (curves[name].to_numpy("float64") for name in CURVE_COLUMNS)
+    return level, sensitivity, business, price_ratio / curves["willingness"].to_numpy("float64")
 
 
 def _blocks(rows: int) -> Iterator[slice]:

@@ -16,6 +16,8 @@ WARM_UP_DAYS, WARM_UP_VISITS = 56, 4  # visits before the first offer, so that i
 REQUEST_DAYS = 7  # after the log, one visit a user, to be priced
 DECISION_MINUTE = 30  # after the start of a visit, when its offers are made
 MICROSECONDS_PER_DAY = 86_400_000_000
+INTENTS = {0.0: 0.4, 0.4: 0.35, 1.0: 0.25}  # how much a visitor may want something, and how often he does
+TASTE_IN_VISITS = 1.5  # how strongly a liked category draws visits
 _EVENTS_PER_VISIT = (4, 12)
 _BLOCK = 3_000_000  # events times products that are drawn at once
 
@@ -102,8 +104,8 @@ def make_visits(rng: np.random.Generator, users: Users, log_visits: int, days: i
         user=user.astype(np.int64),
         start=(start + day.ravel() * MICROSECONDS_PER_DAY).astype(np.int64),
         kind=kind.astype(np.int64),
-        category=(1.5 * users.tastes[user] + noise).argmax(axis=1).astype(np.int64),
-        intent=rng.choice([0.0, 0.4, 1.0], len(user), p=[0.4, 0.35, 0.25]),
+        category=(TASTE_IN_VISITS * users.tastes[user] + noise).argmax(axis=1).astype(np.int64),
+        intent=rng.choice(list(INTENTS), len(user), p=list(INTENTS.values())),
         business=1 / (1 + np.exp(-2 * users.business[user] - 1.5 * rng.normal(size=len(user)))),
     )
 
@@ -122,12 +124,14 @@ def make_events(
     size = max(_BLOCK // len(catalogue.popularity), 1)
     blocks = [slice(first, first + size) for first in range(0, len(visit), size)]
     del place
-    kind = np.concatenate([_event_kinds(rng, shop, users, visits, visit[block]) for block in blocks])
+    kinds = [_likeliest(rng, kind_utility(shop, users, visits, visit[block])).astype(np.int8) for block in blocks]
     for block in blocks:
         at[block] += rng.integers(0, 60, len(visit[block])) * 1_000_000
-    product = np.concatenate(
-        [_seen_product(rng, users, catalogue, visits, visit[block], at[block], start) for block in blocks]
-    )
+    products = []
+    for block in blocks:
+        utility = product_utility(users, catalogue, visits, visit[block], (at[block] - start) / MICROSECONDS_PER_DAY)
+        products.append(_likeliest(rng, utility).astype(np.int32))
+    kind, product = np.concatenate(kinds), np.concatenate(products)
     dwell = np.concatenate([_dwell(rng, users, visits, visit[block]) for block in blocks])
     user = visits.user[visit].astype(np.int32)
     return pd.DataFrame({"user": user, "kind": kind, "product": product, "dwell_seconds": dwell, "at": at})
@@ -140,11 +144,10 @@ def _dwell(rng: np.random.Generator, users: Users, visits: Visits, visit: NDArra
     return np.asarray(np.round(seconds, 1), np.float64)
 
 
-def _event_kinds(
-    rng: np.random.Generator, shop: Shop, users: Users, visits: Visits, visit: NDArray[np.int32]
-) -> NDArray[np.int8]:
+def kind_utility(shop: Shop, users: Users, visits: Visits, visit: NDArray[np.int32]) -> Array:
+    """Return how readily an event of each visit is of each kind, in the order of `EventKinds` (events, kinds)."""
     user, intent = visits.user[visit], visits.intent[visit]
-    utility = (  # in the order of `EventKinds`
+    utility = (
         np.full(len(visit), 1.2),
         -0.5 + 1.5 * (intent > 0) + 0.8 * visits.business[visit] * shop.has_pools,
         -2.0 + 3.0 * (intent == 1),
@@ -152,20 +155,14 @@ def _event_kinds(
         -0.5 + 1.1 * users.quality[user],
         -0.5 + 1.1 * users.style[user] * shop.has_images,
     )
-    stacked = np.stack(utility, axis=1)
-    return np.asarray((stacked + rng.gumbel(size=stacked.shape)).argmax(axis=1), np.int8)
+    return np.stack(utility, axis=1)
 
 
-def _seen_product(
-    rng: np.random.Generator,
-    users: Users,
-    catalogue: Catalogue,
-    visits: Visits,
-    visit: NDArray[np.int32],
-    at: Integers,
-    start: int,
-) -> NDArray[np.int32]:
-    """Draw the product of each event: of the wanted category mostly, dear for the wealthy, good for who likes it."""
+def product_utility(users: Users, catalogue: Catalogue, visits: Visits, visit: NDArray[np.int32], day: Array) -> Array:
+    """Return how readily an event of each visit is about each product at its day of the log (events, products).
+
+    It is of the wanted category mostly, dear for the wealthy, good for who likes it, and none that is not launched yet.
+    """
     user = visits.user[visit]
     log_price = np.log(catalogue.table["list_price"].to_numpy("float64"))
     dearness = (log_price - log_price.mean()) / max(log_price.std(), 1e-9)
@@ -177,9 +174,13 @@ def _seen_product(
     wanted = np.where(visits.intent[visit] > 0, 3.0, 1.5)[:, None] * (
         catalogue.category == visits.category[visit, None]
     )
-    utility = np.log(catalogue.popularity) + taste + wanted + rng.gumbel(size=taste.shape)
-    launched = catalogue.launched_day <= ((at - start) / MICROSECONDS_PER_DAY)[:, None]
-    return np.asarray(np.where(launched, utility, -np.inf).argmax(axis=1), dtype=np.int32)
+    utility = np.log(catalogue.popularity) + taste + wanted
+    return np.where(catalogue.launched_day <= day[:, None], utility, -np.inf)
+
+
+def _likeliest(rng: np.random.Generator, utility: Array) -> NDArray[np.int64]:
+    """Draw a column for each row with the probabilities of a logit in its utility (rows,)."""
+    return np.asarray((utility + rng.gumbel(size=utility.shape)).argmax(axis=1))
 
 
 def _numbered(name: str, numbers: Integers) -> NDArray[np.object_]:

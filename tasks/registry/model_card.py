@@ -100,8 +100,10 @@ def _identification(trained: TrainedDemand) -> str:
 def _recalibration(trained: TrainedDemand) -> str:
     fitted = trained.fitted.recalibration
     if fitted.method == "randomised":
-        slope = f"price slope s₂ = {fitted.sensitivity_scale:.2f} (alarm above 1.4)"
+        slope = f"price slope s₂ = {fitted.measured_scale:.2f} (alarm above 1.4)"
         return f"recalibrated on {fitted.rows:,} randomised offers; {slope}"
-    if fitted.method == "level":
-        return f"no randomised offers to check the price slope; level recalibrated on {fitted.rows:,} validation offers"
+    if fitted.method == "newest":
+        return (
+            f"no randomised offers to check the price slope; level and spread fit to {fitted.rows:,} validation offers"
+        )
     return "not recalibrated"

@@ -12,7 +12,7 @@ from typing import Any, Literal, get_args
 from models.simulation.domains import Domain
 from models.simulation.marketplace import MarketplaceConfig
 from tests.benchmarks.curves import best_ratio
-from tests.benchmarks.measures import calibration, examples, price_measures, reachable_wmape, response_measures
+from tests.benchmarks.measures import calibration, examples, price_measures, response_measures, wmape_limits
 from tests.benchmarks.methods import FITTED, METHODS, OURS, VARIANTS
 from tests.benchmarks.ours import without_image, without_instrument, without_sequence, without_text
 from tests.benchmarks.scenario import Scenario, load_scenario, of_new_products, thinned
@@ -112,7 +112,7 @@ def _measure(cell: Cell, scenario: Scenario) -> dict[str, Any]:
     seconds = {"fit_seconds": pricing - fitting, "price_seconds": time.perf_counter() - pricing}
     record = _record(price_measures(ratio, scenario) | response_measures(curves, scenario), seconds)
     if cell.experiment == "main" and cell.method == OURS:
-        record["measures"]["reachable_wmape"] = list(reachable_wmape(scenario))
+        record["measures"] |= {name: list(estimate) for name, estimate in wmape_limits(scenario).items()}
     if cell.experiment == "main":
         record |= {"examples": examples(curves, scenario), "calibration": calibration(curves, scenario)}
     return record

@@ -1,11 +1,14 @@
 """What the benchmark measures: the profit a method's prices forgo, and how near its curves are to the truth."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from models.demand.metrics import Estimate, Outcomes, calibration_table, evaluate
 from tests.benchmarks.curves import Curves
+from tests.benchmarks.least_error import least_error_probability
 from tests.benchmarks.reachable import reachable_probability
 from tests.benchmarks.scenario import Scenario
 
@@ -75,9 +78,17 @@ def response_measures(curves: Curves, scenario: Scenario) -> dict[str, Estimate]
     }
 
 
-def reachable_wmape(scenario: Scenario) -> Estimate:
-    """Return the counterfactual WMAPE that is left to those who know the truth of the log (see `reachable`)."""
-    predicted = np.stack([reachable_probability(scenario, change) for change in PRICE_CHANGES])
+def wmape_limits(scenario: Scenario) -> dict[str, Estimate]:
+    """Return the counterfactual WMAPE that nobody can go below, and what those reach who know the truth of the log.
+
+    See `least_error` and `reachable`.
+    """
+    known = {"least_wmape": least_error_probability, "reachable_wmape": reachable_probability}
+    return {name: _wmape_of(scenario, probability) for name, probability in known.items()}
+
+
+def _wmape_of(scenario: Scenario, probability: Callable[[Scenario, float], Array]) -> Estimate:
+    predicted = np.stack([probability(scenario, change) for change in PRICE_CHANGES])
     true = np.stack([scenario.true_probability(change * scenario.last_logged) for change in PRICE_CHANGES])
     exposure = scenario.requests.frame["quantity"].to_numpy("float64")
     return counterfactual_wmape(predicted, true, exposure, _users(scenario))

@@ -51,6 +51,12 @@ def test_aims_say_what_is_missed():
     }
 
 
+def test_an_aim_that_nobody_can_reach_says_so():
+    measures = {name: [0.2, 0.1, 0.3] for name in ("regret", "wmape", "ece", "sign_accuracy")}
+    found = aims(summarise([record(OURS, 0.2, measures=measures | {"least_wmape": [0.112, 0.11, 0.114]})]))
+    assert "counterfactual WMAPE, where nobody can go below 0.112" in set(found["aim"])
+
+
 def test_no_records_give_an_empty_summary():
     summary = summarise([])
     assert summary.empty

@@ -1,7 +1,8 @@
 import numpy as np
+import pandas as pd
 import pytest
 
-from models.demand.first_stage import FirstStage
+from models.demand.first_stage import FirstStage, _product_effects
 from models.features.decisions import Decisions
 from models.features.encoding import Encoding
 
@@ -92,3 +93,54 @@ def test_products_never_seen_get_the_typical_effect(make_log):
     stage = first_stage(decisions)
     new = Decisions(decisions.frame.assign(product_id="new"), decisions.events)
     assert np.abs(stage.residual(new) - stage.residual(decisions)).max() < 0.05
+
+
+def weekly_prices(make_log, lasting: float):
+    """Prices of a log whose products differ for good by `lasting`, and pass 0.05 each week; what passed (rows,)."""
+    log = make_log(12_000, products=40, confounding=0.0).decisions
+    rng = np.random.default_rng(5)
+    product = pd.factorize(log.frame["product_id"])[0]
+    week = (log.decided_at + 3 * 86_400_000_000) // (7 * 86_400_000_000)
+    passing = rng.normal(0, 0.05, (product.max() + 1, week.max() - week.min() + 1))[product, week - week.min()]
+    for_good = rng.normal(0, lasting, product.max() + 1)[product] if lasting else 0.0
+    cost = log.frame["instrument_cost"].to_numpy()
+    ratio = 1 + 0.08 * cost + passing + for_good
+    return Decisions(log.frame.assign(price=ratio * log.list_price), log.events), passing
+
+
+def by_product(decisions, values):
+    return pd.Series(values).groupby(decisions.frame["product_id"].to_numpy()).mean()
+
+
+def test_what_passed_while_a_product_was_seen_is_not_taken_for_the_products(make_log):
+    decisions, passing = weekly_prices(make_log, lasting=0.0)
+    stage = first_stage(decisions)
+    assert stage.report.identified
+    means = [by_product(decisions, values) for values in (stage.residual(decisions), passing - passing.mean())]
+    assert np.corrcoef(*means)[0, 1] > 0.9
+    assert means[0].std() > 0.6 * means[1].std()
+
+
+def test_what_a_products_price_is_for_good_is_no_unrecorded_demand(make_log):
+    decisions, passing = weekly_prices(make_log, lasting=0.2)
+    residual = by_product(decisions, first_stage(decisions).residual(decisions))
+    assert residual.std() < 0.2 * by_product(decisions, decisions.price_ratio).std()
+    assert np.corrcoef(residual, by_product(decisions, passing))[0, 1] < 0.9
+
+
+def test_a_week_in_which_all_prices_rose_is_not_explained_by_who_came(make_log):
+    """Activity grows over a log and prices rise with it: a matter of the weeks, and not of the users."""
+    log = make_log(12_000, products=40, confounding=0.0).decisions
+    week = (log.decided_at + 3 * 86_400_000_000) // (7 * 86_400_000_000)
+    rise = 0.02 * (week - week.mean())
+    activity = rise + np.random.default_rng(2).normal(0, 0.001, len(log))
+    frame = log.frame.assign(user_activity=activity, price=log.frame["price"] + rise * log.list_price)
+    decisions = Decisions(frame, log.events)
+    residual = pd.Series(first_stage(decisions).residual(decisions)).groupby(week).mean()
+    assert residual.corr(pd.Series(rise).groupby(week).mean()) > 0.95
+    assert residual.std() > 0.8 * pd.Series(rise).groupby(week).mean().std()
+
+
+def test_products_seen_in_one_week_alone_keep_their_means():
+    effects = _product_effects(np.array([1.0, 3.0, 5.0]), np.array([0, 0, 1]), np.array([4, 4, 7]))
+    np.testing.assert_allclose(effects, [2.0, 5.0])

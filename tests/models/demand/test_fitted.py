@@ -1,9 +1,11 @@
+import copy
 import json
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from scipy.special import expit
 
 from models.demand.fitted import FittedDemand, fit_demand
 from models.demand.network import DemandConfig
@@ -90,14 +92,52 @@ def test_random_prices_correct_a_model_that_had_no_instrument(make_log):
     assert bias < 0.6 * uncorrected
 
 
-def test_newer_offers_move_the_level_and_nothing_else(unconfounded):
+def bought(decisions, log_odds):
+    """The same decisions with purchases drawn anew from these log-odds (rows,)."""
+    purchased = np.random.default_rng(1).random(len(decisions)) < expit(log_odds)
+    return Decisions(decisions.frame.assign(purchased=purchased.astype("float64")), decisions.events)
+
+
+def test_newer_offers_move_the_level_and_hardly_the_spread(unconfounded):
     _, fitted, _, test = unconfounded
-    rarer = Decisions(test.frame.assign(purchased=test.purchased * (np.arange(len(test)) % 2)), test.events)
-    moved = fitted.at_level_of(rarer, np.zeros(len(rarer)))
+    rarer = bought(test, fitted.curve(test).logit(test.price_ratio) - 0.8)
+    moved = fitted.fitting_newest(rarer, np.zeros(len(rarer)), 0.0)
     before, after = (model.probability(rarer, rarer.price_ratio).mean() for model in (fitted, moved))
-    assert before > 1.5 * rarer.purchased.mean()
+    assert before > 1.3 * rarer.purchased.mean()
     assert after == pytest.approx(rarer.purchased.mean(), rel=1e-3)
-    np.testing.assert_allclose(moved.curve(rarer).sensitivity, fitted.curve(rarer).sensitivity)
+    spread = moved.curve(rarer).sensitivity / fitted.curve(rarer).sensitivity
+    assert spread.min() == pytest.approx(spread.max())
+    assert spread[0] == pytest.approx(1.0, abs=0.1)
+
+
+def test_a_shock_that_moved_the_newest_prices_is_not_taken_for_the_level(unconfounded):
+    _, fitted, _, test = unconfounded
+    network = copy.deepcopy(fitted.network)
+    network.pooled[2] = 5.0  # of the residual
+    curve = replace(fitted, network=network).averaged(0.5)
+    residual = np.random.default_rng(0).choice([0.02, 0.12], len(test))
+    seen = bought(test, fitted.curve(test).logit(test.price_ratio) + _confounding(curve, test) * residual)
+    known, unknown = (curve.fitting_newest(seen, part, 0.5) for part in (residual, np.zeros(len(test))))
+    before, after = curve.recalibration, known.recalibration
+    assert abs(after.alpha - before.alpha) < 0.1
+    assert after.sensitivity_scale == pytest.approx(before.sensitivity_scale, rel=0.1)
+    assert unknown.recalibration.alpha > before.alpha + 0.2
+
+
+def _confounding(fitted, decisions):
+    return fitted._members_responses(decisions, True)[:, 2].mean(axis=0)
+
+
+def test_curves_are_averaged_over_what_nobody_recorded(unconfounded):
+    """At the mean of the hidden demand lies a sharper curve than that of all demand; both buy alike at one half."""
+    _, fitted, _, test = unconfounded
+    plain = replace(fitted, recalibration=Recalibration(), population=Recalibration())
+    sharp, mean = plain.curve(test), plain.averaged(0.8).curve(test)
+    shocks = np.random.default_rng(0).normal(0, 0.8, (4_000, 1))
+    for ratio in (0.7, 1.0, 1.3):
+        expected = expit(sharp.logit(ratio) + shocks).mean(axis=0)
+        assert np.abs(mean.purchase_probability(ratio) - expected).max() < 0.02
+        assert np.abs(sharp.purchase_probability(ratio) - expected).max() > 0.02
 
 
 def test_state_gives_back_the_same_prices_bit_for_bit(unconfounded):

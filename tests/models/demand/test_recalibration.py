@@ -2,9 +2,12 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.special import expit
 
 from models.demand.demand_curve import DemandCurve
-from models.demand.recalibration import PRIOR_SD, Recalibration, recalibrate
+from models.demand.recalibration import PRIOR_SD, Recalibration, fit_newest, recalibrate
+
+corrections = st.builds(Recalibration, st.floats(-2, 2), st.floats(0.1, 3), st.floats(0.1, 3))
 
 
 def true_curve(log, sensitivity_scale=1.0, shift=0.0):
@@ -14,6 +17,11 @@ def true_curve(log, sensitivity_scale=1.0, shift=0.0):
 
 def fitted(curve, offers):
     return recalibrate(curve, offers.price_ratio, offers.purchased, offers.weight)
+
+
+def newest_of(offers, log_odds, explained=None):
+    everywhere = np.ones(len(offers), dtype=bool)
+    return fit_newest(log_odds, offers.purchased, offers.weight, everywhere if explained is None else explained)
 
 
 def drawn(log):
@@ -37,31 +45,62 @@ def test_a_right_curve_raises_no_alarm_and_stays(make_log):
     assert [fit.alpha, fit.level_scale, fit.sensitivity_scale] == pytest.approx([0, 1, 1], abs=0.15)
 
 
-def test_the_level_alone_moves_to_that_of_the_newest_offers(make_log):
+def test_level_and_spread_are_those_of_offers_that_the_curve_has_not_seen(make_log):
     log = make_log(6000)
-    curve, offers = true_curve(log, shift=0.5), log.decisions
-    known = Recalibration(0.1, 1.0, 1.2, "randomised", 700)
-    fit = known.at_level(known.apply(curve).logit(offers.price_ratio), offers.purchased, offers.weight)
-    assert (fit.method, fit.level_scale, fit.sensitivity_scale, fit.rows) == ("randomised", 1.0, 1.2, 700)
-    sums = [
-        known.apply(curve).purchase_probability(offers.price_ratio).sum(),
-        fit.apply(curve).purchase_probability(offers.price_ratio).sum(),
-    ]
-    assert sums[0] > 1.05 * offers.purchased.sum()
-    assert sums[1] == pytest.approx(offers.purchased.sum(), rel=1e-4)
+    offers = log.decisions
+    true = true_curve(log).logit(offers.price_ratio)
+    wide = 0.4 + 1.25 * true
+    fit = newest_of(offers, wide)
+    assert (fit.method, fit.rows) == ("newest", 6000)
+    assert fit.level_scale == fit.sensitivity_scale == pytest.approx(1 / 1.25, abs=0.07)
+    np.testing.assert_allclose(fit.alpha + fit.level_scale * wide, true, atol=0.25)
+    mean = expit(fit.alpha + fit.level_scale * wide).mean()
+    assert mean == pytest.approx(offers.purchased.mean(), rel=1e-3)
 
 
-def test_without_a_random_price_the_level_is_all_that_is_fit(make_log):
-    offers = make_log(6000).decisions
-    fit = Recalibration().at_level(np.zeros(6000), offers.purchased, offers.weight)
-    assert (fit.method, fit.level_scale, fit.sensitivity_scale, fit.rows) == ("level", 1.0, 1.0, 6000)
+def test_prices_that_unknown_demand_moved_tell_the_level_alone(make_log):
+    log = make_log(6000, confounding=1.0, randomised=0.3)
+    offers, log_odds = log.decisions, true_curve(log).logit(log.decisions.price_ratio)
+    told, deceived = newest_of(offers, log_odds, offers.randomised), newest_of(offers, log_odds)
+    assert abs(told.level_scale - 1) < 0.6 * abs(deceived.level_scale - 1)
+    none = newest_of(offers, log_odds, np.zeros(len(offers), dtype=bool))
+    assert none.level_scale == none.sensitivity_scale == 1
+    for fit in (told, none):
+        assert expit(fit.alpha + fit.level_scale * log_odds).mean() == pytest.approx(offers.purchased.mean(), rel=1e-3)
+
+
+def test_few_offers_hardly_change_the_spread(make_log):
+    """By the likelihood alone some hundred offers leave it open by a tenth and more."""
+    spreads = []
+    for seed in range(12):
+        log = make_log(700, seed=seed)
+        log_odds = true_curve(log).logit(log.decisions.price_ratio)
+        spreads.append(newest_of(log.decisions, log_odds).level_scale)
+    assert np.std(spreads) < 0.07
+    assert 0.9 < np.mean(spreads) < 1.1
 
 
 def test_with_too_few_rows_nothing_moves(make_log):
     log = make_log(120)
     offers = log.decisions
     assert fitted(true_curve(log), offers) == Recalibration()
-    assert Recalibration().at_level(np.zeros(120), offers.purchased, offers.weight) == Recalibration()
+    assert newest_of(offers, np.zeros(120)) == Recalibration()
+
+
+@given(first=corrections, second=corrections, b=st.floats(0.1, 20), v=st.floats(-3, 3), ratio=st.floats(0.1, 3))
+def test_two_corrections_are_one(first, second, b, v, ratio):
+    curve = DemandCurve(np.array([b]), np.array([v]))
+    both = first.then(second).apply(curve).logit(ratio)[0]
+    assert both == pytest.approx(second.apply(first.apply(curve)).logit(ratio)[0], abs=1e-6)
+
+
+def test_what_a_correction_rests_on_survives_the_next():
+    drawn, newest = Recalibration(0.1, 0.9, 1.2, "randomised", 700, 1.3), Recalibration(0.1, 0.9, 0.9, "newest", 50)
+    both = Recalibration().then(drawn).then(newest)
+    assert (both.method, both.rows, both.measured_scale) == ("randomised", 700, 1.3)
+    assert Recalibration().then(newest).method == "newest"
+    assert newest.then(Recalibration()) == newest
+    assert newest.then(drawn).method == "randomised"
 
 
 def test_one_random_price_cannot_tell_a_slope(make_log):
