@@ -41,7 +41,8 @@ def least_error_probability(scenario: Scenario, change: float) -> Array:
 
     """
     config = scenario.market.config
-    draws, (users, catalogue, visits) = Draws.of(config), draw_visits(config)
+    draws, (_, _, visits) = Draws.of(config), draw_visits(config)
+    users, catalogue = draws.users, draws.catalogue
     truth, rng = TRUTHS[config.domain], np.random.default_rng(config.seed)
     number = scenario.requests.frame["decision_id"].str.rsplit("-", n=1).str[-1].astype("int64").to_numpy()
     asked = draws.asked.iloc[number]

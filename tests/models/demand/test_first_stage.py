@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from models.demand.first_stage import FirstStage, _product_effects
+from models.demand.first_stage import FirstStage, _product_effects, _week
 from models.features.decisions import Decisions
 from models.features.encoding import Encoding
 
@@ -100,7 +100,7 @@ def weekly_prices(make_log, lasting: float):
     log = make_log(12_000, products=40, confounding=0.0).decisions
     rng = np.random.default_rng(5)
     product = pd.factorize(log.frame["product_id"])[0]
-    week = (log.decided_at + 3 * 86_400_000_000) // (7 * 86_400_000_000)
+    week = _week(log)
     passing = rng.normal(0, 0.05, (product.max() + 1, week.max() - week.min() + 1))[product, week - week.min()]
     for_good = rng.normal(0, lasting, product.max() + 1)[product] if lasting else 0.0
     cost = log.frame["instrument_cost"].to_numpy()
@@ -131,7 +131,7 @@ def test_what_a_products_price_is_for_good_is_no_unrecorded_demand(make_log):
 def test_a_week_in_which_all_prices_rose_is_not_explained_by_who_came(make_log):
     """Activity grows over a log and prices rise with it: a matter of the weeks, and not of the users."""
     log = make_log(12_000, products=40, confounding=0.0).decisions
-    week = (log.decided_at + 3 * 86_400_000_000) // (7 * 86_400_000_000)
+    week = _week(log)
     rise = 0.02 * (week - week.mean())
     activity = rise + np.random.default_rng(2).normal(0, 0.001, len(log))
     frame = log.frame.assign(user_activity=activity, price=log.frame["price"] + rise * log.list_price)
@@ -144,3 +144,11 @@ def test_a_week_in_which_all_prices_rose_is_not_explained_by_who_came(make_log):
 def test_products_seen_in_one_week_alone_keep_their_means():
     effects = _product_effects(np.array([1.0, 3.0, 5.0]), np.array([0, 0, 1]), np.array([4, 4, 7]))
     np.testing.assert_allclose(effects, [2.0, 5.0])
+
+
+def test_weeks_begin_on_monday(make_log):
+    log = make_log(2000).decisions
+    day = log.frame["decided_at"].to_numpy("datetime64[us]").astype("datetime64[D]")
+    monday = np.array([one - np.timedelta64(one.astype(object).weekday(), "D") for one in day])
+    pairs = np.unique(np.column_stack([_week(log), monday.astype("int64")]), axis=0)
+    assert len(pairs) == len(np.unique(monday)) == len(np.unique(_week(log)))
